@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from outbox.models.functions import ClockTimestamp
+
+
+class OutboxRelay(models.Model):
+    """A running relay. Its row goes when it stops, or when another relay finds its session gone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    version = models.CharField(max_length=32)
+    started_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    heartbeat_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    lanes = models.IntegerField(default=0, db_default=0, help_text="Lanes held at the last heartbeat.")
+    rate = models.FloatField(default=0, db_default=0, help_text="Events per second since the heartbeat before.")
+
+    class Meta:
+        db_table = "outbox_relays"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
