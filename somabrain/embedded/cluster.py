@@ -1,0 +1,173 @@
+"""One PostgreSQL data directory, and the server that runs on it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from somabrain.embedded import unprivileged
+from somabrain.embedded.errors import EmbeddedServerError
+from somabrain.embedded.paths import private, publish
+
+USER = "somabrain"
+PORT = 5432
+
+_START_SECONDS = 120
+_ORPHAN_SECONDS = 30
+# PostgreSQL reads PGPORT, PGDATA and their kin from the environment: none of the caller's may reach it.
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+# 107 bytes on Linux, 103 on macOS, less the name of the socket itself.
+_LONGEST_SOCKET_DIRECTORY = 103 - len(f"/.s.PGSQL.{PORT}.lock")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A server on a UNIX socket that its own user alone can reach, with a random password.
+
+    The methods are not safe against each other: hold a lock where more than one process may call them.
+    """
+
+    binaries: Path
+    directory: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.data / "server.log"
+
+    @property
+    def socket_directory(self) -> Path:
+        return Path((self.directory / "socket").read_text())
+
+    @property
+    def password(self) -> str:
+        return (self.directory / "password").read_text()
+
+    def url(self, database: str) -> str:
+        """What libpq, psycopg and Django take to connect."""
+        host = quote(str(self.socket_directory), safe="")
+        return f"postgresql://{USER}:{self.password}@/{quote(database)}?host={host}"
+
+    def accepts(self) -> bool:
+        """Whether a server listens, which no process id in a file can tell for sure."""
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(self.socket_directory / f".s.PGSQL.{PORT}"))
+        except OSError:
+            return False
+        return True
+
+    def create(self) -> None:
+        """Make the data directory if there is none; one that was left half made is made anew."""
+        if self.data.exists():
+            return
+        private(self.directory)
+        unprivileged.let_read(self.binaries.parent)
+        unprivileged.own(self.directory)
+        publish(self.directory / "password", secrets.token_urlsafe(24))
+        self._initialise(self.directory / "data.new").rename(self.data)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; what a killed one left behind is cleared away first."""
+        self._clear_remains()
+        publish(self.directory / "socket", str(self._choose_socket_directory()))
+        options = {
+            "listen_addresses": "",
+            "port": str(PORT),
+            "unix_socket_directories": str(self.socket_directory),
+            "unix_socket_permissions": "0700",
+            **self.settings,
+        }
+        words = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
+        self._control("start", "-w", "-t", str(_START_SECONDS), "-l", str(self.log), "-o", words)
+
+    def stop(self, *, mode: str = "fast") -> None:
+        """Stop the server and wait for its end; `immediate` leaves recovery to the next start."""
+        if self.accepts():
+            self._control("stop", "-w", "-t", str(_START_SECONDS), "-m", mode)
+        self._remove_foreign_socket_directory()
+
+    def create_database(self, name: str) -> None:
+        """Make a database if there is none of that name."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def _initialise(self, draft: Path) -> Path:
+        shutil.rmtree(draft, ignore_errors=True)
+        secret = self.directory / "initial-password"
+        publish(secret, self.password)
+        unprivileged.own(secret)
+        try:
+            self._run(
+                "initdb",
+                *("--pgdata", str(draft), "--username", USER, "--pwfile", str(secret)),
+                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+            )
+        finally:
+            secret.unlink()
+        return draft
+
+    def _choose_socket_directory(self) -> Path:
+        fits = len(bytes(self.data)) <= _LONGEST_SOCKET_DIRECTORY
+        if fits and re.fullmatch(r"[\w./+-]+", str(self.data), re.ASCII):
+            return self.data
+        # Not where TMPDIR says, which on macOS is as long; mkdtemp makes it private.
+        elsewhere = Path(tempfile.mkdtemp(prefix="somabrain-", dir="/tmp"))
+        unprivileged.own(elsewhere)
+        return elsewhere
+
+    def _remove_foreign_socket_directory(self) -> None:
+        record = self.directory / "socket"
+        if record.exists() and self.socket_directory != self.data:
+            shutil.rmtree(self.socket_directory, ignore_errors=True)
+
+    def _clear_remains(self) -> None:
+        """Backends outlive a killed server for a moment, and its process id may be somebody else's by now."""
+        deadline = time.monotonic() + _ORPHAN_SECONDS
+        while self._processes():
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(
+                    f"A PostgreSQL that does not answer still uses {self.data}: end it."
+                )
+            time.sleep(0.05)
+        for name in ("postmaster.pid", f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+            (self.data / name).unlink(missing_ok=True)
+        self._remove_foreign_socket_directory()
+
+    def _processes(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter(["name"]):
+            try:
+                if process.name() == "postgres" and Path(process.cwd()) == self.data:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def _control(self, action: str, *options: str) -> None:
+        self._run("pg_ctl", action, "--pgdata", str(self.data), "--silent", *options)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = unprivileged.run([self.binaries / program, *arguments], environment=_ENVIRONMENT)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()
+            log = self.log.read_text(errors="replace")[-2_000:] if self.log.exists() else ""
+            raise EmbeddedServerError(f"{program} failed: {said}\n{log}".strip())

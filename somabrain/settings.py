@@ -1,0 +1,168 @@
+"""The service's settings, read from the environment.
+
+Without `DATABASE_URL` the service is a laptop: it runs on the embedded PostgreSQL, and DEBUG is on. Anything
+else is taken for production, which names its database, broker, hosts and secret or does not start.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+
+
+def _kafka() -> dict[str, str]:
+    """librdkafka's settings: `KAFKA_MESSAGE_TIMEOUT_MS` is `message.timeout.ms`; none has an underscore."""
+    given = {name: value for name, value in os.environ.items() if name.startswith("KAFKA_") and value}
+    return {name.removeprefix("KAFKA_").lower().replace("_", "."): value for name, value in given.items()}
+
+
+def _database() -> dict[str, Any]:
+    if not env.str("DATABASE_URL", default=""):
+        return {"ENGINE": "somabrain.embedded.database", "NAME": "somabrain"}
+    database = dict(env.db_url("DATABASE_URL"))
+    if database.get("ENGINE") != "django.db.backends.postgresql":
+        raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://: the outbox needs PostgreSQL.")
+    # A dead network must end a session within half a minute, not after the kernel's two hours.
+    patience = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    database["OPTIONS"] = {**patience, "tcp_user_timeout": 30_000, **database.get("OPTIONS", {})}
+    return database
+
+
+def _refuse_development_in_production() -> None:
+    required = ("SECRET_KEY", "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "ALLOWED_HOSTS")
+    missing = [name for name in required if not os.environ.get(name, "").strip()]
+    if missing:
+        raise ImproperlyConfigured(
+            f"DEBUG is false, so set {', '.join(missing)}; "
+            "or set DEBUG=true to develop on the embedded database and broker."
+        )
+
+
+DEBUG = env.bool("DEBUG", default=not os.environ.get("DATABASE_URL"))
+if not DEBUG:
+    _refuse_development_in_production()
+
+SECRET_KEY = env.str("SECRET_KEY", default="") or "django-insecure-known-to-everyone-for-development-only"
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+# Apps that stand before django_q and the admin override their commands and templates.
+INSTALLED_APPS = [
+    "somabrain",
+    "outbox",
+    "circuits",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "django_q",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+ROOT_URLCONF = "somabrain.urls"
+WSGI_APPLICATION = "somabrain.wsgi.application"
+
+DATABASES = {"default": {**_database(), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+KAFKA = _kafka()
+# Without a broker's address, that of the embedded one: a function, since it is known only once that runs.
+OUTBOX_KAFKA_CONFIG: Any = (
+    KAFKA if "bootstrap.servers" in KAFKA else "somabrain.embedded.broker.client_config"
+)
+# The outbox parses its own settings, and reports those that it does not know.
+globals().update({name: value for name, value in os.environ.items() if name.startswith("OUTBOX_")})
+
+# `retry` counts from the moment a task is fetched, so it must outlast the tasks fetched ahead of it; a
+# positive `save_limit` would lock and load every finished task; workers run a relay, so none is recycled.
+Q_CLUSTER = {
+    "name": "somabrain",
+    "orm": "default",
+    "workers": env.int("QCLUSTER_WORKERS", default=2),
+    "timeout": 90,
+    "retry": 120,
+    "poll": 0.1,
+    "bulk": 1,
+    "queue_limit": 2,
+    "recycle": 0,
+    "save_limit": -1,
+    "catch_up": False,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "guard_cycle": 0.5,
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".cache" / "static")))
+
+if not DEBUG:
+    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    # Probes and scrapers come over plain HTTP from inside the cluster.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=30 * 86_400)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    # Believed only behind a proxy that sets this header itself, since a client could.
+    if env.bool("TRUST_X_FORWARDED_PROTO", default=False):
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+PROMETHEUS_EXPORT_MIGRATIONS = False
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # Django adds a handler of its own for DEBUG, which would print every line twice.
+    "loggers": {"django": {"handlers": [], "propagate": True}},
+}
