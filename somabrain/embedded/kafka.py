@@ -1,0 +1,197 @@
+"""A real Apache Kafka on loopback, in KRaft mode, as one broker that is its own controller."""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from somabrain.embedded import maven
+from somabrain.embedded.errors import EmbeddedServerError
+from somabrain.embedded.leash import Leashed
+from somabrain.embedded.paths import private
+
+VERSION = "4.1.0"
+
+# Kafka brings no logger of its own; without one it would fail in silence.
+_LOGGER = "org.slf4j:slf4j-simple:1.7.36"
+_START_SECONDS = 90
+_STOP_SECONDS = 30
+# Below the range from which the kernel takes ports for outgoing connections: a restart needs the same ones.
+_PORTS = range(20_000, 32_000)
+_JVM = (
+    *("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"),
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+)
+
+
+@dataclass(kw_only=True)
+class KafkaBroker:
+    """A broker with its data; it ends with the process that started it, however that ends."""
+
+    data_dir: Path
+    port: int
+    controller_port: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+    _program: Leashed | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.data_dir / "broker.log"
+
+    def start(self) -> None:
+        """Start the broker and wait until it answers a metadata request."""
+        self._write_configuration()
+        if not (self.data_dir / "data" / "meta.properties").exists():
+            self._format()
+        self._program = Leashed(
+            _java("kafka.Kafka", self._configuration), log=self.log, environment=os.environ
+        )
+        self._wait_until_it_answers(self._program)
+
+    def kill(self) -> None:
+        """SIGKILL: what a crash leaves is what the next start finds."""
+        if self._program is not None:
+            self._program.kill()
+            self._program = None
+
+    def stop(self) -> None:
+        """Shut down in order, by force when that takes too long."""
+        if self._program is not None:
+            self._program.stop(timeout=_STOP_SECONDS)
+            self._program = None
+
+    def wait(self) -> None:
+        """Return when the broker has ended, which it does not do by itself."""
+        if self._program is not None:
+            self._program.wait(timeout=None)
+
+    def restart(self) -> None:
+        """Start again on the same port and data, stopping first if it runs."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    @property
+    def _configuration(self) -> Path:
+        return self.data_dir / "server.properties"
+
+    def _signal(self, number: int) -> None:
+        for process in self._program.processes() if self._program else []:
+            process.send_signal(number)
+
+    def _write_configuration(self) -> None:
+        own = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
+            "log.dirs": str(self.data_dir / "data"),
+            "num.partitions": "4",
+            "default.replication.factor": "1",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            # After a crash the new broker waits until the session of the old one is over, 9 s by default.
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
+        }
+        lines = [f"{name}={value}" for name, value in {**own, **self.settings}.items()]
+        self._configuration.write_text("\n".join(lines) + "\n")
+
+    def _format(self) -> None:
+        command = _java("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", self._configuration)
+        with self.log.open("ab") as output:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603
+        if done.returncode:
+            raise EmbeddedServerError(f"Kafka could not format its storage:\n{self._last_words()}")
+
+    def _wait_until_it_answers(self, program: Leashed) -> None:
+        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            if program.returncode is not None:
+                raise EmbeddedServerError(f"Kafka did not start:\n{self._last_words()}")
+            try:
+                if client.list_topics(timeout=0.5).brokers:
+                    return
+            except KafkaException:
+                continue
+        self.kill()
+        raise EmbeddedServerError(f"Kafka did not answer within {_START_SECONDS} s:\n{self._last_words()}")
+
+    def _last_words(self) -> str:
+        return self.log.read_text(errors="replace")[-2_000:].strip()
+
+
+def start(
+    *,
+    data_dir: Path,
+    port: int | None = None,
+    auto_create_topics: bool = True,
+    settings: Mapping[str, str] | None = None,
+) -> KafkaBroker:
+    """A running broker with data of its own; further `settings` are Kafka's own names and values.
+
+    Topics that nobody created get 4 partitions, or, without `auto_create_topics`, are an error.
+    """
+    broker = KafkaBroker(
+        data_dir=private(data_dir),
+        port=port or _free_port(),
+        controller_port=_free_port(),
+        settings={"auto.create.topics.enable": str(auto_create_topics).lower(), **(settings or {})},
+    )
+    broker.start()
+    return broker
+
+
+def _java(*arguments: str | Path) -> list[str]:
+    java = maven.program("java", package="default-jre-headless")
+    libs = maven.jars(f"org.apache.kafka:kafka_2.13:{VERSION}", _LOGGER, name=f"kafka-{VERSION}")
+    return [java, *_JVM, "-cp", str(libs / "*"), *map(str, arguments)]
+
+
+def _cluster_id() -> str:
+    """Kafka reads a leading dash as an option."""
+    while (drawn := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return drawn
+
+
+def _free_port() -> int:
+    for port in random.sample(_PORTS, k=100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise EmbeddedServerError(f"No free port found between {_PORTS.start} and {_PORTS.stop}.")
