@@ -20,7 +20,6 @@ import psutil
 
 from somabrain.embedded.paths import CHECKOUT
 
-
 # The kernel's idea of when it booted, from which this time is counted, moves with the clock.
 _CLOCK_SECONDS = 2
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from somabrain.embedded import locks
-from somabrain.embedded.errors import EmbeddedServerError
+from somabrain.embedded.errors import EmbeddedServerError, MissingProgram
 from somabrain.embedded.paths import CACHE, private, publish
 
 _HOME = CACHE / "maven"
@@ -43,10 +43,10 @@ def jars(*coordinates: str, name: str) -> Path:
 
 
 def program(name: str, *, package: str) -> str:
-    """The path of a program that is needed. Raises `EmbeddedServerError` with the package that has it."""
+    """The path of a program that is needed. Raises `MissingProgram` with the package that has it."""
     found = shutil.which(name)
     if found is None:
-        raise EmbeddedServerError(f"`{name}` is not installed; on Debian: apt-get install {package}.")
+        raise MissingProgram(name, package=package)
     return found
 
 

@@ -1,0 +1,139 @@
+"""Fixtures for every test: the test database, brokers, and processes of the service."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import hypothesis
+import psutil
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from somabrain.embedded import kafka
+from somabrain.embedded.cluster import Cluster
+from somabrain.embedded.errors import MissingProgram
+from somabrain.embedded.kafka import KafkaBroker
+from somabrain.embedded.paths import CACHE
+from tests.support import database, postgres15
+from tests.support.mock_cluster import MockCluster
+from tests.support.processes import ManageProcess
+
+T = TypeVar("T")
+
+_DATABASE_PREFIX = "test_somabrain_"
+
+hypothesis.settings.register_profile(
+    "default",
+    deadline=None,
+    database=hypothesis.database.DirectoryBasedExampleDatabase(CACHE / "hypothesis"),
+)
+hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """A database for each run, so that several runs may share a server."""
+    _drop_databases_of_dead_runs()
+    for each in settings.DATABASES.values():
+        each.setdefault("TEST", {})["NAME"] = f"{_DATABASE_PREFIX}{os.getpid()}"
+
+
+def _drop_databases_of_dead_runs() -> None:
+    if settings.DATABASES["default"]["ENGINE"] != "somabrain.embedded.database":
+        return
+    with connection._nodb_cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [_DATABASE_PREFIX])
+        for (name,) in cursor.fetchall():
+            if not psutil.pid_exists(int(name.removeprefix(_DATABASE_PREFIX))):
+                cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+class StartManage(Protocol):
+    def __call__(self, *arguments: str, env: dict[str, str] | None = None) -> ManageProcess: ...
+
+
+@pytest.fixture
+def start_manage(tmp_path: Path, service_environment: dict[str, str]) -> Iterator[StartManage]:
+    """Start `manage.py` with these arguments on the test database; killed with all its children at the end.
+
+    `env` adds to the environment, such as `KAFKA_BOOTSTRAP_SERVERS`.
+    """
+    with ExitStack() as started:
+
+        def start(*arguments: str, env: dict[str, str] | None = None) -> ManageProcess:
+            log = tmp_path / f"manage-{len(list(tmp_path.glob('manage-*')))}.log"
+            process = ManageProcess(*arguments, log=log, environment={**service_environment, **(env or {})})
+            started.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def service_environment(transactional_db: None) -> dict[str, str]:
+    """The environment in which a process of the service works on the test database."""
+    return {"DATABASE_URL": database.url(), "DEBUG": "true"}
+
+
+@pytest.fixture
+def mock_cluster() -> Iterator[MockCluster]:
+    """A Kafka of this test's own, in memory, that can be told to fail."""
+    with MockCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A real broker, shared by all tests of a run: use topics of your own, and leave it running."""
+    broker = _need(lambda: kafka.start(data_dir=tmp_path_factory.mktemp("kafka")))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def start_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., KafkaBroker]]:
+    """Start a real broker that the test may kill, with the arguments of `kafka.start`; stopped at the end."""
+    with ExitStack() as started:
+
+        def start(**arguments: Any) -> KafkaBroker:
+            broker = _need(lambda: kafka.start(data_dir=tmp_path_factory.mktemp("kafka"), **arguments))
+            started.callback(broker.kill)
+            return broker
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def pg15_server() -> Iterator[Cluster]:
+    """A PostgreSQL 15 beside the embedded server."""
+    # Not below pytest's own directories, which no other user can enter: under root, PostgreSQL runs as one.
+    directory = Path(tempfile.mkdtemp(prefix="somabrain-"))
+    cluster = Cluster(binaries=_need(postgres15.binaries), directory=directory)
+    try:
+        cluster.create()
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(directory)
+
+
+def _need(make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except MissingProgram as missing:
+        _do_without(str(missing))
+
+
+def _do_without(reason: str) -> NoReturn:
+    """A laptop may lack a tool; in continuous integration nothing is left untested."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
