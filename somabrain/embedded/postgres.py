@@ -127,7 +127,7 @@ def _start(cluster: Cluster) -> None:
 def _spawn_keeper() -> None:
     """For users that are killed, and so cannot stop what they started."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    subprocess.Popen(
+    subprocess.run(
         [sys.executable, "-m", "somabrain.embedded.keeper"],
         cwd=CHECKOUT,
         env=clean,
@@ -135,4 +135,5 @@ def _spawn_keeper() -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        check=True,
     )
