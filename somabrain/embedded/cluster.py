@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import shlex
 import shutil
 import socket
-import tempfile
+import stat
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -54,7 +56,13 @@ class Cluster:
 
     @property
     def socket_directory(self) -> Path:
-        return Path((self.directory / "socket").read_text())
+        """Beside the data, or in a short path of its own where that one would not do as a socket's."""
+        fits = len(bytes(self.data)) <= _LONGEST_SOCKET_DIRECTORY
+        if fits and re.fullmatch(r"[\w./+-]+", str(self.data), re.ASCII):
+            return self.data
+        identity = hashlib.sha256(f"{self.data} {self.data.stat().st_ino}".encode())
+        # Not where TMPDIR says, which on macOS is as long.
+        return Path("/tmp") / f"somabrain-{identity.hexdigest()[:20]}"  # noqa: S108  ownership is checked
 
     @property
     def password(self) -> str:
@@ -87,7 +95,7 @@ class Cluster:
     def start(self) -> None:
         """Start the server and wait until it answers; what a killed one left behind is cleared away first."""
         self._clear_remains()
-        publish(self.directory / "socket", str(self._choose_socket_directory()))
+        self._prepare_socket_directory()
         options = {
             "listen_addresses": "",
             "port": str(PORT),
@@ -96,13 +104,14 @@ class Cluster:
             **self.settings,
         }
         words = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
-        self._control("start", "-w", "-t", str(_START_SECONDS), "-l", str(self.log), "-o", words)
+        self._control("start", "-w", "-t", str(_START_SECONDS), "-l", self.log.name, "-o", words)
 
     def stop(self, *, mode: str = "fast") -> None:
         """Stop the server and wait for its end; `immediate` leaves recovery to the next start."""
         if self.accepts():
             self._control("stop", "-w", "-t", str(_START_SECONDS), "-m", mode)
-        self._remove_foreign_socket_directory()
+        with suppress(OSError):
+            self.socket_directory.rmdir()
 
     def create_database(self, name: str) -> None:
         """Make a database if there is none of that name."""
@@ -119,25 +128,26 @@ class Cluster:
             self._run(
                 "initdb",
                 *("--pgdata", str(draft), "--username", USER, "--pwfile", str(secret)),
-                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+                directory=self.directory,
             )
         finally:
             secret.unlink()
         return draft
 
-    def _choose_socket_directory(self) -> Path:
-        fits = len(bytes(self.data)) <= _LONGEST_SOCKET_DIRECTORY
-        if fits and re.fullmatch(r"[\w./+-]+", str(self.data), re.ASCII):
-            return self.data
-        # Not where TMPDIR says, which on macOS is as long; mkdtemp makes it private.
-        elsewhere = Path(tempfile.mkdtemp(prefix="somabrain-", dir="/tmp"))
-        unprivileged.own(elsewhere)
-        return elsewhere
-
-    def _remove_foreign_socket_directory(self) -> None:
-        record = self.directory / "socket"
-        if record.exists() and self.socket_directory != self.data:
-            shutil.rmtree(self.socket_directory, ignore_errors=True)
+    def _prepare_socket_directory(self) -> None:
+        """Others may write to its parent, so one that is there already must be ours."""
+        directory = self.socket_directory
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+            unprivileged.own(directory)
+        found = directory.lstat()
+        if (
+            not stat.S_ISDIR(found.st_mode)
+            or found.st_mode & 0o077
+            or found.st_uid != self.data.stat().st_uid
+        ):
+            raise EmbeddedServerError(f"{directory} is not a private directory of ours: remove it.")
 
     def _clear_remains(self) -> None:
         """Backends outlive a killed server for a moment, and its process id may be somebody else's by now."""
@@ -148,9 +158,9 @@ class Cluster:
                     f"A PostgreSQL that does not answer still uses {self.data}: end it."
                 )
             time.sleep(0.05)
-        for name in ("postmaster.pid", f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
-            (self.data / name).unlink(missing_ok=True)
-        self._remove_foreign_socket_directory()
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+            (self.socket_directory / name).unlink(missing_ok=True)
 
     def _processes(self) -> list[psutil.Process]:
         found = []
@@ -163,10 +173,12 @@ class Cluster:
         return found
 
     def _control(self, action: str, *options: str) -> None:
-        self._run("pg_ctl", action, "--pgdata", str(self.data), "--silent", *options)
+        # In the data directory, since pg_ctl stumbles over quotes in a path.
+        self._run("pg_ctl", action, "--pgdata", ".", "--silent", *options, directory=self.data)
 
-    def _run(self, program: str, *arguments: str) -> None:
-        done = unprivileged.run([self.binaries / program, *arguments], environment=_ENVIRONMENT)
+    def _run(self, program: str, *arguments: str, directory: Path) -> None:
+        command = [str(self.binaries / program), *arguments]
+        done = unprivileged.run(command, directory=directory, environment=_ENVIRONMENT)
         if done.returncode:
             said = (done.stderr or done.stdout).strip()
             log = self.log.read_text(errors="replace")[-2_000:] if self.log.exists() else ""

@@ -15,13 +15,15 @@ _TRAVERSE = stat.S_IXOTH
 _READ = stat.S_IROTH
 
 
-def run(command: Sequence[str | Path], *, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str | Path], *, directory: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     """Run a program to its end as a user that PostgreSQL accepts."""
     account = _account()
     return subprocess.run(  # noqa: S603  only the embedded servers call this, with commands of their own
         [str(part) for part in command],
         env=dict(environment),
-        cwd="/",
+        cwd=directory,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
