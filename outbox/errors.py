@@ -19,3 +19,75 @@ class InvalidSetting(OutboxError, ImproperlyConfigured):
         self.name = name
         self.value = value
         self.reason = reason
+
+
+class InvalidEvent(OutboxError, ValueError):
+    """An event cannot be accepted. Nothing of it was written, and the transaction remains usable."""
+
+    def __init__(self, field: str, value: str, reason: str, way_out: str) -> None:
+        super().__init__(field, value, reason, way_out)
+        self.field = field
+        self.value = value
+        """An excerpt at most: an event may carry secrets, and errors end in logs."""
+        self.reason = reason
+        self.way_out = way_out
+
+    def __str__(self) -> str:
+        return f"{self.field}={self.value}: {self.reason}. {self.way_out}."
+
+
+class NotInTransaction(OutboxError):
+    """An event was enqueued outside of a transaction, so it could not be committed together with anything."""
+
+    def __init__(self, using: str) -> None:
+        super().__init__(using)
+        self.using = using
+
+    def __str__(self) -> str:
+        return (
+            f"No transaction is open on the database {self.using!r}, so the event would not be committed together with "
+            "the change it tells of. Enqueue inside transaction.atomic(), or pass autocommit=True if it stands alone."
+        )
+
+
+class DuplicateEvent(OutboxError):
+    """The tenant already has an event with this dedupe key. The transaction remains usable."""
+
+    def __init__(self, tenant_id: str, dedupe_key: str, event_id: int, payload_differs: bool) -> None:
+        super().__init__(tenant_id, dedupe_key, event_id, payload_differs)
+        self.tenant_id = tenant_id
+        self.dedupe_key = dedupe_key
+        self.event_id = event_id
+        self.payload_differs = payload_differs
+
+    def __str__(self) -> str:
+        same = "another payload: one of them will never be sent" if self.payload_differs else "the same payload"
+        return (
+            f"dedupe_key={self.dedupe_key!r}: tenant {self.tenant_id!r} already has event {self.event_id} with this key "
+            f'and {same}. Pass on_duplicate="return" to be given the first event.'
+        )
+
+
+class DuplicateInFlight(OutboxError):
+    """Another transaction has committed the same dedupe key, and this one's isolation level forbids to see it."""
+
+    def __init__(self, tenant_id: str | None = None, dedupe_key: str | None = None) -> None:
+        super().__init__(tenant_id, dedupe_key)
+        self.tenant_id = tenant_id
+        self.dedupe_key = dedupe_key
+
+    def __str__(self) -> str:
+        named = self.tenant_id is not None
+        event = f"dedupe_key={self.dedupe_key!r} of tenant {self.tenant_id!r}" if named else "A dedupe key of the events"
+        return (
+            f"{event} was committed by another transaction after this one began. "
+            "Run the whole transaction again, or use READ COMMITTED."
+        )
+
+
+class ProducerLost(OutboxError):
+    """The Kafka producer cannot go on and must be replaced."""
+
+
+class LeaseLost(OutboxError):
+    """A lane was taken over while this relay was away."""

@@ -35,7 +35,7 @@ class Disposition(enum.Enum):
     NEUTRAL = "neutral"
     """Nothing is burned, and the event stays pending."""
     ISOLATE = "isolate"
-    """Nothing is burned, and the event is sent again as a batch of its own, which settles whether it is bad."""
+    """Nothing is burned, and the event is sent again as a batch of its own: that shows whether it is bad."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def judge(
 def classify(code: int) -> FailureClass:
     """The class of a librdkafka code, from a delivery report or from `produce()`.
 
-    A code not listed is ambiguous: a permanent error that nobody foresaw still ends as a dead letter, since the
+    A code not listed is ambiguous: a permanent error that nobody foresaw still ends as a dead letter, as the
     broker answers, while trouble of the whole cluster burns nothing.
     """
     return _CLASS_OF.get(code, FailureClass.AMBIGUOUS)
@@ -96,9 +96,9 @@ def decide(
 ) -> Disposition:
     """What becomes of an event that has failed now, and `attempts` times before.
 
-    `broker_answered`: whether a metadata probe was answered while the delivery was under way; None when none has
-    ended, and then nobody is blamed either. `alone`: whether `produce()` itself refused the event, or its batch
-    held nothing else; a broker refuses a whole batch for one bad record.
+    `broker_answered`: whether a metadata probe was answered while the delivery was under way; None when none
+    has ended, and then nobody is blamed either. `alone`: whether `produce()` itself refused the event, or its
+    batch held nothing else; a broker refuses a whole batch for one bad record.
     """
     if failure is FailureClass.POISON and not alone:
         return Disposition.ISOLATE

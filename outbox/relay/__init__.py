@@ -1,0 +1,1 @@
+"""The relay: claim, then fetch, publish and settle in rounds, then release."""

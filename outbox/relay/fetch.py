@@ -1,0 +1,57 @@
+"""Reading a round's events."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from operator import itemgetter
+
+from outbox import conf, sql
+from outbox.relay.lanes import BYTES, ID, PAYLOAD, Lane, N, Row
+from outbox.relay.session import Connection, numbers, query
+
+INLINE_BYTES = 8_192
+"""Payloads up to this size come with the fetch; larger ones are read when it is their turn."""
+GROUP_BYTES = 2_000_000
+"""How much of the larger ones is read at a time."""
+
+Batch = tuple[Lane, list[Row]]
+
+
+def fetch(connection: Connection, lanes: list[Lane], quotas: list[int]) -> list[Batch]:
+    """The next rows of each lane, at most its quota, past its cursor; lanes that returned none are left out."""
+    dead_letters_block = conf.get().dead_letter_blocks_key
+    plain: list[tuple[Lane, int]] = []
+    careful: list[tuple[Lane, int]] = []
+    for lane, quota in zip(lanes, quotas, strict=True):
+        (careful if lane.blocked is not False or dead_letters_block else plain).append((lane, quota))
+    batches = _fetch(connection, "fetch", plain, {}) if plain else []
+    if careful:
+        batches += _fetch(connection, "fetch_careful", careful, {"dead_letters_block": dead_letters_block})
+    return batches
+
+
+def large_payloads(connection: Connection, rows: list[Row]) -> dict[int, str]:
+    """Payloads of the first rows among those that came without one, as many as fit into one group."""
+    ids, total = [], 0
+    for row in rows:
+        if row[PAYLOAD] is None:
+            total += row[BYTES]
+            if ids and total > GROUP_BYTES:
+                break
+            ids.append(row[ID])
+    found = query(connection, sql.load("large_payloads"), {"ids": numbers(ids)})
+    return {event_id: payload for event_id, payload in found}
+
+
+def _fetch(connection: Connection, name: str, asked: list[tuple[Lane, int]], extra: dict[str, bool]) -> list[Batch]:
+    lanes = [lane for lane, _ in asked]
+    params = {
+        "inline": INLINE_BYTES,
+        "tenants": [lane.tenant for lane in lanes],
+        "after_us": numbers([lane.cursor for lane in lanes]),
+        "after_id": numbers([lane.cursor_id for lane in lanes]),
+        "quotas": numbers([quota for _, quota in asked]),
+        **extra,
+    }
+    rows = query(connection, sql.load(name), params)
+    return [(lanes[n - 1], list(batch)) for n, batch in groupby(rows, key=itemgetter(N))]

@@ -1,0 +1,209 @@
+"""A lane as the relay that holds it sees it: where it reads, what is under way, what has been reported."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message
+
+    from outbox.kafka.producer import Sender
+
+Row = tuple[Any, ...]
+"""What fetch.sql returns; the positions are below."""
+N, ID, TOPIC, DEDUPE_KEY, PARTITION_KEY, PAYLOAD, CREATED, ATTEMPTS, HEADERS, BYTES = range(10)
+
+UNLIMITED = float("inf")
+
+
+ISOLATION_SECONDS = 5.0
+
+
+class Failure(NamedTuple):
+    """A failed attempt, as reported."""
+
+    row: Row
+    code: int
+    message: str
+    batched: bool
+    """Whether other events may have shared the batch that failed."""
+    isolate_until: float
+    """Until when (monotonic) the lane should send one event a batch, should that be the cure."""
+
+
+class Lane:
+    """State of one held lane. Lives in the relay's thread; delivery callbacks run in it too, out of `poll`."""
+
+    __slots__ = (
+        "batch_quota",
+        "block_changes",
+        "blocked",
+        "claimed_at",
+        "constant_headers",
+        "cost",
+        "cursor",
+        "cursor_id",
+        "deadline",
+        "failures",
+        "floor_seen",
+        "held_keys",
+        "hungry",
+        "idle",
+        "ids",
+        "in_round",
+        "isolated",
+        "leaving",
+        "offsets",
+        "outstanding",
+        "partitions",
+        "paused",
+        "predicted",
+        "produced_at",
+        "rate",
+        "rate_clock",
+        "rewind_to",
+        "safe",
+        "sender",
+        "settling",
+        "suspect_until",
+        "tenant",
+        "token",
+        "topic_wait",
+        "touched_at",
+        "virtual_time",
+        "weight",
+        "woken",
+    )
+
+    def __init__(self, *, tenant: str, token: int, virtual_time: float, floor: int, now: float, deadline: float) -> None:
+        self.tenant = tenant
+        self.token = token
+        self.virtual_time = virtual_time
+        self.floor_seen = floor
+        self.claimed_at = now
+        self.touched_at = now
+        self.deadline = deadline
+        self.weight = 1.0
+        self.rate: float | None = None
+        self.rate_clock: int | None = None
+        self.batch_quota: int | None = None
+        self.paused = False
+        self.cost = 1.0
+        self.cursor = floor
+        self.cursor_id = 0
+        self.safe = floor
+        self.rewind_to: int | None = None
+        self.predicted = UNLIMITED
+        self.hungry = True
+        self.woken = True
+        self.idle = False
+        self.in_round = False
+        self.leaving = False
+        self.topic_wait: str | None = None
+        # None: not known yet, so the fetch asks the database for each row.
+        self.blocked: bool | None = None
+        self.block_changes = 0
+        self.held_keys: set[str] = set()
+        self.constant_headers: Any = None
+        self.sender: Sender | None = None
+        self.suspect_until = 0.0
+        self.isolated = False
+        self.produced_at = 0.0
+        self.outstanding = 0
+        self.settling = 0
+        self.ids: list[int] = []
+        self.partitions: list[int | None] = []
+        self.offsets: list[int | None] = []
+        self.failures: list[Failure] = []
+
+    # delivery reports
+
+    def report(self, row: Row, error: KafkaError | None, message: Message) -> None:
+        """The delivery callback. The lists are looked up now: those of the last settle belong to its thread."""
+        self.outstanding -= 1
+        if error is None:
+            self.ids.append(row[1])
+            self.partitions.append(message.partition())
+            self.offsets.append(message.offset())
+        else:
+            self.fail(row, error.code(), error.str(), batched=not self.isolated)
+
+    def fail(self, row: Row, code: int, message: str, *, batched: bool = False) -> None:
+        """Nothing later of the key is produced until the lane has settled and looked again from here."""
+        isolate_until = time.monotonic() + ISOLATION_SECONDS
+        self.failures.append(Failure(row, code, message, batched, isolate_until))
+        self.hold_key(row)
+
+    def hold_key(self, row: Row) -> None:
+        if row[PARTITION_KEY]:
+            self.held_keys.add(row[PARTITION_KEY])
+        self.rewind(row[CREATED])
+
+    # where to read
+
+    def rewind(self, to: int, *, predicted: float = UNLIMITED) -> None:
+        """Read again from `to` (inclusive) as soon as nothing of this lane is under way."""
+        self.rewind_to = to if self.rewind_to is None else min(self.rewind_to, to)
+        if not self.hungry:
+            self.hungry, self.predicted = True, predicted
+
+    @property
+    def clean(self) -> bool:
+        """Everything produced is reported and its settle has committed: reading again finds nothing twice."""
+        return not (self.outstanding or self.settling or self.ids or self.failures)
+
+    def apply_rewind(self) -> None:
+        if self.rewind_to is not None and self.clean:
+            if self.rewind_to <= self.cursor:
+                self.cursor, self.cursor_id = self.rewind_to, 0
+            self.rewind_to = None
+            self.held_keys.clear()
+
+    @property
+    def floor(self) -> int:
+        """Nothing pending was created before, nor can it still become visible."""
+        floor = min(self.safe, self.cursor)
+        return floor if self.rewind_to is None else min(floor, self.rewind_to)
+
+    def wake(self) -> None:
+        self.woken = True
+        if not self.hungry:
+            self.hungry = True
+            self.predicted = 1
+
+    # what it may send
+
+    def may_fetch(self, now: float) -> bool:
+        return (
+            self.hungry
+            and not self.in_round
+            and not self.outstanding
+            and not self.leaving
+            and not self.paused
+            and self.topic_wait is None
+            and self.rewind_to is None
+            and now < self.deadline
+        )
+
+    def allowance(self, now_us: int) -> float:
+        """Events that rate and quota let through now.
+
+        Generic cell rate algorithm (ITU-T I.371) with a tolerance of 100 ms or one event, whichever is longer.
+        """
+        most = UNLIMITED if self.batch_quota is None else float(self.batch_quota)
+        if self.rate is None:
+            return most
+        unused = now_us - self._rate_used_up_to(now_us, self.rate)
+        return min(most, max(0.0, unused * self.rate // 1e6))
+
+    def charge(self, *, events: int, cost: float, now_us: int) -> None:
+        """Accounts for what was produced: virtual time, mean cost, rate."""
+        self.virtual_time += cost / self.weight
+        self.cost += 0.3 * (cost / events - self.cost)
+        if self.rate is not None:
+            self.rate_clock = self._rate_used_up_to(now_us, self.rate) + int(events * 1e6 / self.rate)
+
+    def _rate_used_up_to(self, now_us: int, rate: float) -> int:
+        earliest = now_us - max(100_000, int(1e6 / rate) + 1)
+        return earliest if self.rate_clock is None else max(self.rate_clock, earliest)

@@ -1,0 +1,258 @@
+"""A relay's rounds: one is fetched, produced and collected while the one before is being settled."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+
+from outbox import conf
+from outbox.kafka.config import client_config, producer_config
+from outbox.kafka.producer import Sender
+from outbox.kafka.topics import TopicDirectory
+from outbox.relay.fetch import fetch, large_payloads
+from outbox.relay.lanes import UNLIMITED, Lane
+from outbox.relay.outcome import Outcomes
+from outbox.relay.pace import Pace
+from outbox.relay.plan import Plan, plan
+from outbox.relay.publish import Publisher
+from outbox.relay.senders import Senders
+from outbox.relay.session import connect, hold_identity
+from outbox.relay.steering import Steering
+
+EXPRESS_SECONDS = 0.003
+EXPRESS_LANES = 64
+IDLE_LOOKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+class Relay:
+    """One relay under one identity. After an error it is of no further use: `abandon` it and make another."""
+
+    def __init__(self) -> None:
+        self.id = uuid.uuid4()
+        self._settings = settings = conf.get()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._connection = connect("rounds")
+        hold_identity(self._connection, self.id)
+        self.steering = Steering(relay_id=self.id, connection=self._connection, wake=self._wake)
+        self._tenure = self.steering.tenure
+        self._make_kafka_side()
+        self._outcomes = Outcomes(
+            settings=settings,
+            state=self._tenure.state,
+            broker_answered_since=self._senders.answered_since,
+            random=random.random,
+        )
+        self._pace = Pace(settings)
+        self._express_at = 0.0
+        self._in_express = False
+        self._idle_looks = 0
+        self._look_at = 0.0
+        self._active_at = time.monotonic()
+
+    def _make_kafka_side(self) -> None:
+        base = client_config()
+        times = {
+            "delivery_timeout": self._settings.delivery_timeout_seconds,
+            "message_timeout": self._settings.message_timeout_seconds,
+        }
+        self._topics = TopicDirectory(base, on_change=self._wake.set)
+        self._senders = Senders(
+            make=lambda isolate: Sender(producer_config(base=base, isolate=isolate, **times)),
+            topics=self._topics,
+            suspect_after=min(1.0, self._settings.delivery_timeout_seconds / 3),
+            deadline=self._settings.delivery_timeout_seconds,
+        )
+        self._publisher = Publisher(
+            topics=self._topics,
+            between=self._between,
+            load=lambda rows: large_payloads(self._connection, rows),
+            most_bytes=self._settings.batch_bytes,
+        )
+
+    # lifecycle
+
+    def run(self, *, until_empty: bool = False) -> None:
+        """Publishes until `stop`, then drains; with `until_empty` until nothing is left that it may publish."""
+        self._senders.main.warm()
+        while not self._stopping:
+            if self._round():
+                self._active_at, self._idle_looks = time.monotonic(), 0
+            elif until_empty and self._is_empty():
+                break
+            else:
+                self._rest()
+        self._drain()
+
+    def stop(self) -> None:
+        """Ends `run` once what is under way has been settled. Safe from any thread and from signal handlers."""
+        self._stopping = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """After `run` has returned."""
+        self._senders.close()
+        self._topics.close()
+        self.steering.close()
+        self._connection.close()
+
+    def abandon(self) -> None:
+        """After an error. First of all nothing of ours may be delivered any more: the lanes may be another's."""
+        self._senders.purge_all()
+        self._topics.close()
+        self.steering.abandon()
+        self._connection.close()
+
+    # a round
+
+    def _round(self) -> bool:
+        now = time.monotonic()
+        self.steering.hear(now)
+        self.steering.steer(now)
+        self.steering.submit(self._outcomes)
+        if not self._senders.usable(self.steering.busy.values(), now):
+            return False
+        self._publisher.resume(self._tenure.lanes.values())
+        part = self._plan(self._tenure.lanes.values(), self._pace.batch(now), now)
+        if not part.lanes:
+            return False
+        self._tenure.virtual_now = part.virtual_now
+        self._publisher.start_round()
+        overdue = self._senders.outstanding
+        events = self._publish(part, now)
+        self._collect(overdue, until=now + self._pace.round_seconds(now))
+        self._await_settle()
+        self.steering.submit(self._outcomes)
+        self._pace.took(events=events, seconds=time.monotonic() - now)
+        return events > 0
+
+    def _plan(self, lanes: Iterable[Lane], budget: int, now: float) -> Plan:
+        return plan(
+            lanes,
+            budget=budget,
+            most_bytes=self._settings.batch_bytes,
+            quantum=self._settings.quantum,
+            virtual_now=self._tenure.virtual_now,
+            now=now,
+            now_us=self._tenure.db_now(now),
+        )
+
+    def _publish(self, part: Plan, now: float) -> int:
+        for lane in part.lanes:
+            lane.in_round, lane.woken, lane.safe = True, False, self._tenure.sample.safe
+        batches = fetch(self._connection, part.lanes, part.quotas)
+        now_us = self._tenure.db_now(now)
+        got: dict[str, int] = {}
+        for lane, rows in batches:
+            self.steering.busy[lane.tenant] = lane
+            whole = self._publisher.publish(lane, rows, self._senders.of(lane, now), now_us=now_us)
+            lane.in_round, lane.touched_at = False, now
+            got[lane.tenant] = len(rows) if whole else 1 << 30
+        for lane, quota in zip(part.lanes, part.quotas, strict=True):
+            lane.in_round = False
+            self._predict(lane, dry=got.get(lane.tenant, 0) < quota)
+        return sum(len(rows) for _, rows in batches)
+
+    def _predict(self, lane: Lane, *, dry: bool) -> None:
+        if not dry:
+            lane.predicted = UNLIMITED
+            return
+        lane.idle = True
+        lane.predicted = 1
+        lane.hungry = lane.woken or lane.rewind_to is not None
+
+    def _collect(self, overdue: int, *, until: float) -> None:
+        """Waits for the round's reports as long as a round may take; late ones come in with a later round."""
+        while self._senders.outstanding > overdue and time.monotonic() < until:
+            self._senders.poll(0.002)
+            self._express_if_woken()
+
+    def _await_settle(self) -> None:
+        """What is produced but not settled stays below two rounds."""
+        while self.steering.settling:
+            self._serve(0.001)
+            self._express_if_woken()
+            self.steering.finish(time.monotonic())
+
+    def _between(self) -> None:
+        """Between two chunks of a round."""
+        self._senders.poll(0)
+        self._express_if_woken()
+
+    def _serve(self, seconds: float) -> None:
+        """Waits for a delivery report or for news, whichever is to be expected."""
+        if self._senders.outstanding:
+            self._senders.poll(min(seconds, 0.002))
+        elif self._wake.wait(seconds):
+            self._wake.clear()
+
+    # express
+
+    def _express_if_woken(self) -> None:
+        """Lanes that have just woken and owe no virtual time do not wait for the round to end."""
+        if not self.steering.listener.waiting or self._in_express or self._stopping:
+            return
+        now = time.monotonic()
+        if now - self._express_at < EXPRESS_SECONDS:
+            return
+        self._express_at, self._in_express = now, True
+        try:
+            self._express(now)
+        finally:
+            self._in_express = False
+
+    def _express(self, now: float) -> None:
+        self.steering.hear(now)
+        self.steering.claim(now, limit=self._settings.max_lanes)
+        woken = [lane for lane in self._tenure.lanes.values() if self._has_just_woken(lane)][:EXPRESS_LANES]
+        part = self._plan(woken, len(woken) * self._settings.quantum, now)
+        if part.lanes:
+            self._pace.quiet_lane_woke(now)
+            self._publish(part, now)
+
+    def _has_just_woken(self, lane: Lane) -> bool:
+        return (
+            lane.hungry
+            and lane.woken
+            and (lane.idle or lane.virtual_time <= self._tenure.virtual_now)
+        )
+
+    # rest
+
+    def _rest(self) -> None:
+        """Until there is something to do: at once when told so, else soon after work and rarer from then on."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_again(now)
+        self._serve(max(0.0, min(self._look_at - now, self.steering.next_duty(now))))
+
+    def _look_again(self, now: float) -> None:
+        step = min(self._idle_looks, len(IDLE_LOOKS) - 1)
+        self._idle_looks += 1
+        self._look_at = now + min(IDLE_LOOKS[step], self._settings.idle_seconds)
+        for lane in self._tenure.lanes.values():
+            lane.wake()
+
+    def _is_empty(self) -> bool:
+        """Nothing under way, and a search that began after the last work has found nothing."""
+        if self.steering.busy or self._tenure.candidates or self.steering.settling:
+            return False
+        searched = self.steering.searched
+        if searched is not None and searched > self._active_at:
+            return not any(lane.hungry for lane in self._tenure.lanes.values())
+        self.steering.watcher.scan_now.set()
+        return False
+
+    def _drain(self) -> None:
+        """Waits for the reports under way, no longer than their deadline, settles them and gives all lanes back."""
+        self._stopping = True
+        self.steering.leave_all()
+        while self.steering.busy or self.steering.settling:
+            now = time.monotonic()
+            self._senders.judge(self.steering.busy.values(), now)
+            self.steering.finish(now)
+            self.steering.submit(self._outcomes)
+            self._serve(0.005)

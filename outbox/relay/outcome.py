@@ -1,0 +1,85 @@
+"""From what lanes have been told to one settle job, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from outbox.conf import OutboxSettings
+from outbox.relay import backoff
+from outbox.relay.failures import Disposition, FailureClass, classify, decide, error_class
+from outbox.relay.lanes import ATTEMPTS, ID, Failure, Lane
+from outbox.relay.settle import Acknowledged, Failed, LaneState, Settle
+
+MESSAGE_CHARACTERS = 500
+
+
+class Outcomes:
+    """Builds settle jobs."""
+
+    def __init__(
+        self,
+        *,
+        settings: OutboxSettings,
+        state: Callable[..., LaneState],
+        broker_answered_since: Callable[[float], bool],
+        random: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._state = state
+        self._broker_answered_since = broker_answered_since
+        self._random = random
+
+    def job(self, lanes: Iterable[Lane]) -> Settle:
+        """Everything reported so far, and the release of the lanes that have nothing more under way."""
+        job = Settle()
+        for lane in lanes:
+            self._add_acknowledged(job, lane)
+            self._add_failures(job, lane)
+            if lane.leaving and not lane.outstanding:
+                job.released.append(self._state(lane, has_work=lane.hungry and not lane.paused))
+                job.fenced[lane.tenant] = lane.token
+            if lane.tenant in job.fenced:
+                lane.settling += 1
+        return job
+
+    def _add_acknowledged(self, job: Settle, lane: Lane) -> None:
+        if lane.ids:
+            job.acknowledged.append(Acknowledged(lane.tenant, lane.token, lane.ids, lane.partitions, lane.offsets))
+            job.fenced[lane.tenant] = lane.token
+            lane.ids, lane.partitions, lane.offsets = [], [], []
+
+    def _add_failures(self, job: Settle, lane: Lane) -> None:
+        failures, lane.failures = lane.failures, []
+        for failure in failures:
+            failed = self._failed(lane, failure)
+            if failed is not None:
+                job.failed.append(failed)
+                job.fenced[lane.tenant] = lane.token
+                lane.blocked = True
+                lane.block_changes += 1
+
+    def _failed(self, lane: Lane, failure: Failure) -> Failed | None:
+        """None: nobody's fault, the event stays pending and the lane reads it again."""
+        kind = classify(failure.code)
+        if kind is FailureClass.POISON and failure.batched:
+            # The broker's verdict falls on a whole batch: sent again one by one, the innocent get through.
+            lane.suspect_until = failure.isolate_until
+            return None
+        before = failure.row[ATTEMPTS]
+        disposition = decide(
+            kind,
+            attempts=before,
+            max_attempts=self._settings.max_attempts,
+            broker_answered=self._broker_answered_since(lane.produced_at),
+        )
+        if disposition is Disposition.NEUTRAL:
+            return None
+        delay = self._backoff(before + 1) if disposition is Disposition.RETRY else None
+        text = failure.message[:MESSAGE_CHARACTERS].replace("\x00", "")
+        return Failed(lane.tenant, failure.row[ID], delay, failure.code, error_class(failure.code), text)
+
+    def _backoff(self, attempts: int) -> float:
+        settings = self._settings
+        return backoff.delay(
+            attempts, base=settings.backoff_base_seconds, cap=settings.backoff_max_seconds, random=self._random
+        )

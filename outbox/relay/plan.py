@@ -1,0 +1,64 @@
+"""Which lanes take part in a round and how many events each may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from outbox.relay.fairness import PAGE_BYTES, Claim, shares
+from outbox.relay.lanes import UNLIMITED, Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    lanes: list[Lane]
+    quotas: list[int]
+    virtual_now: float
+    """The least virtual time that took part: where a lane starts that wakes up now."""
+
+
+def plan(
+    lanes: Iterable[Lane], *, budget: int, most_bytes: int, quantum: int, virtual_now: float, now: float, now_us: int
+) -> Plan:
+    """A round of about `budget` events, shared by start-time fair queuing."""
+    ready = [lane for lane in lanes if _is_ready(lane, now)]
+    allowed = [(lane, lane.allowance(now_us)) for lane in ready]
+    part = [(lane, most) for lane, most in allowed if most >= 1]
+    if not part:
+        return Plan([], [], virtual_now)
+    virtual_now = max(virtual_now, min((lane.virtual_time for lane, _ in part if not lane.idle), default=virtual_now))
+    for lane, _ in part:
+        _end_idleness(lane, virtual_now)
+    claims = [
+        Claim(lane.virtual_time, lane.weight, lane.cost, min(most, lane.predicted)) for lane, most in part
+    ]
+    counts = shares(claims, budget=budget, quantum=quantum)
+    return _quotas(part, counts, quantum=quantum, most_bytes=most_bytes, virtual_now=virtual_now)
+
+
+def _is_ready(lane: Lane, now: float) -> bool:
+    if lane.rewind_to is not None:
+        lane.apply_rewind()
+    return lane.may_fetch(now)
+
+
+def _end_idleness(lane: Lane, virtual_now: float) -> None:
+    """Time in which a lane had nothing, or was not let, is not saved up."""
+    if lane.idle:
+        lane.idle = False
+        lane.virtual_time = max(lane.virtual_time, virtual_now)
+
+
+def _quotas(
+    part: list[tuple[Lane, float]], counts: list[int], *, quantum: int, most_bytes: int, virtual_now: float
+) -> Plan:
+    lanes, quotas = [], []
+    for (lane, most), count in zip(part, counts, strict=True):
+        if count:
+            # What a prediction of one leaves room for costs nothing: ask for a quantum at least.
+            fits = max(1, int(most_bytes / (lane.cost * PAGE_BYTES))) if lane.cost > 1 else UNLIMITED
+            quota = int(min(max(count, quantum), most, fits))
+            lane.idle = quota >= most
+            lanes.append(lane)
+            quotas.append(quota)
+    return Plan(lanes, quotas, virtual_now)

@@ -1,0 +1,129 @@
+"""The producers of a relay: one for all, one for lanes under suspicion, and those that are being emptied.
+
+A message that stays without report past our deadline is purged, with everything else its producer holds. So that this
+never hits healthy lanes, a producer with a stuck message is retired first: healthy lanes, which have nothing under way
+between rounds, go on with a new one, and what is left in the old one is the stuck lanes' alone. They use the quarantine
+producer for a while; it sends one event a batch, because the broker's verdict falls on whole batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from outbox.errors import ProducerLost
+from outbox.kafka.producer import Sender
+from outbox.kafka.topics import TopicDirectory
+from outbox.relay.lanes import Lane
+
+QUARANTINE_SECONDS = 60.0
+
+
+class Senders:
+    def __init__(
+        self,
+        *,
+        make: Callable[[bool], Sender],
+        topics: TopicDirectory,
+        suspect_after: float,
+        deadline: float,
+    ) -> None:
+        self._make = make
+        self._topics = topics
+        self._suspect_after = suspect_after
+        self._deadline = deadline
+        self.main = make(False)
+        self._quarantine: Sender | None = None
+        self._retired: list[Sender] = []
+
+    def of(self, lane: Lane, now: float) -> Sender:
+        """The producer for the lane's next events; the lane has none under way."""
+        lane.isolated = lane.suspect_until > now
+        if not lane.isolated:
+            return self.main
+        if self._quarantine is None:
+            self._quarantine = self._make(True)
+        return self._quarantine
+
+    @property
+    def outstanding(self) -> int:
+        """Reports to wait for in a round; those of the other producers come when they come."""
+        return self.main.outstanding
+
+    def poll(self, timeout: float) -> None:
+        """Serves delivery reports of all producers; waits on the one for all."""
+        for sender in self._others():
+            self._serve(sender, 0)
+        self._serve(self.main, timeout)
+
+    def usable(self, busy: Iterable[Lane], now: float) -> bool:
+        """Whether there is a broker to publish to; deals with overdue reports on the way."""
+        self.judge(busy, now)
+        if self.main.broker_suspect_since is not None:
+            self._ask_for_the_broker(self.main.broker_suspect_since)
+        outage = self._topics.alive is False
+        if outage != self._topics.watching:
+            self._topics.watching = outage
+        return not outage
+
+    def judge(self, busy: Iterable[Lane], now: float) -> None:
+        """Finds lanes whose reports are overdue: first the broker is asked, then producers change, then we purge."""
+        stuck = [lane for lane in busy if lane.outstanding and now - lane.produced_at > self._suspect_after]
+        if not stuck:
+            if self._retired:
+                self._close_empty()
+            return
+        since = min(lane.produced_at for lane in stuck)
+        late = [lane for lane in stuck if now - lane.produced_at > self._deadline]
+        if late:
+            self._purge(late, now)
+        elif not self.answered_since(since + self._suspect_after):
+            self._topics.ping()
+        elif any(lane.sender is self.main for lane in stuck):
+            self._retired.append(self.main)
+            self.main = self._make(False)
+
+    def answered_since(self, moment: float) -> bool:
+        """Whether the broker has answered a metadata request since `moment` (monotonic seconds)."""
+        return self._topics.last_answer is not None and self._topics.last_answer > moment
+
+    def purge_all(self) -> None:
+        """Nothing of ours may be delivered from now on: the lanes may be another's."""
+        for sender in (*self._others(), self.main):
+            with suppress(Exception):
+                sender.purge_and_close(0.5)
+
+    def close(self) -> None:
+        for sender in (*self._others(), self.main):
+            sender.purge_and_close(1.0)
+
+    def _others(self) -> list[Sender]:
+        return self._retired if self._quarantine is None else [*self._retired, self._quarantine]
+
+    def _serve(self, sender: Sender, timeout: float) -> None:
+        sender.poll(timeout)
+        if sender.fatal is not None:
+            raise ProducerLost(f"The producer cannot go on: {sender.fatal.str()}.")
+
+    def _ask_for_the_broker(self, suspect_since: float) -> None:
+        if self.answered_since(suspect_since):
+            self.main.trust()
+        else:
+            self._topics.ping()
+
+    def _purge(self, late: list[Lane], now: float) -> None:
+        for lane in late:
+            lane.suspect_until = now + QUARANTINE_SECONDS if self._topics.alive else 0.0
+        for sender in {lane.sender for lane in late if lane.sender is not None}:
+            if sender is self.main:
+                self.main = self._make(False)
+            elif sender is self._quarantine:
+                self._quarantine = None
+            elif sender in self._retired:
+                self._retired.remove(sender)
+            sender.purge_and_close(1.0)
+
+    def _close_empty(self) -> None:
+        for sender in [sender for sender in self._retired if not sender.outstanding]:
+            self._retired.remove(sender)
+            sender.purge_and_close(1.0)

@@ -1,0 +1,67 @@
+"""A relay's own database sessions and its identity, which is tied to one of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import psycopg
+from django.db import connections
+from psycopg.types.numeric import Int8BinaryLoader
+
+from outbox import conf
+
+PG_EPOCH_UNIX_US = 946_684_800_000_000
+"""2000-01-01 UTC, PostgreSQL's own epoch, in Unix microseconds."""
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# The hot statements must use the index whatever the statistics say: a table that was empty when it was last analysed
+# must not be scanned now. A settle that a crash of the database undoes is a duplicate, never a loss (see fence.sql).
+_SESSION = """
+SET synchronous_commit = off; SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;
+SET enable_bitmapscan = off; SET max_parallel_workers_per_gather = 0; SET statement_timeout = 0;
+SET idle_in_transaction_session_timeout = '60s'; SET default_transaction_isolation = 'read committed';
+SET default_transaction_read_only = off
+"""
+
+
+def connect(name: str) -> Connection:
+    """A session outside Django's, in autocommit, timestamps as microseconds since 2000-01-01 UTC."""
+    settings = conf.get()
+    params = connections[settings.database].get_connection_params()
+    for key in ("cursor_factory", "context", "prepare_threshold", "pool"):
+        params.pop(key, None)
+    params["application_name"] = f"outbox-relay {name}"
+    connection = psycopg.connect(autocommit=True, **params)
+    connection.prepare_threshold = 0 if settings.session_takeover else None
+    connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
+    connection.execute(_SESSION, prepare=False)
+    return connection
+
+
+def query(connection: Connection, statement: Any, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """All rows, transferred in binary form."""
+    cursor = connection.cursor(binary=True)
+    cursor.execute(statement, params)
+    return cursor.fetchall() if cursor.description else []
+
+
+def lock_key(relay_id: uuid.UUID) -> int:
+    """The advisory lock that says this relay is alive."""
+    return int.from_bytes(relay_id.bytes[:8], "big", signed=True)
+
+
+def hold_identity(connection: Connection, relay_id: uuid.UUID) -> None:
+    if conf.get().session_takeover:
+        query(connection, "SELECT pg_advisory_lock(%(key)s::bigint)", {"key": lock_key(relay_id)})
+
+
+def array(values: list[Any]) -> str:
+    """An array of numbers or NULLs in PostgreSQL's text form: much cheaper to bind than one value at a time."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def numbers(values: list[int]) -> str:
+    """The same for numbers alone."""
+    return "{" + str(values)[1:-1] + "}"

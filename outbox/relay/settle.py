@@ -1,0 +1,197 @@
+"""Settling: one thread with a session of its own writes what the broker said while the next round is under way."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+import psycopg
+
+from outbox import sql
+from outbox.relay.session import Connection, array, connect, numbers, query
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """What the broker acknowledged of one lane."""
+
+    tenant: str
+    token: int
+    ids: list[int]
+    partitions: list[int | None]
+    offsets: list[int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A failed attempt; without a delay the event is a dead letter."""
+
+    tenant: str
+    event_id: int
+    delay: float | None
+    code: int
+    error_class: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """What a lane row takes over from memory when its lease is renewed or given back."""
+
+    tenant: str
+    token: int
+    virtual_time: float
+    rate_clock: int | None
+    floor_seen: int
+    floor: int
+    has_work: bool = True
+
+
+@dataclass(slots=True)
+class Settle:
+    """One transaction: receipts, failures, and the lanes that go with it."""
+
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    released: list[LaneState] = field(default_factory=list)
+    fenced: dict[str, int] = field(default_factory=dict)
+    """Tenant -> token of every lane the job writes for."""
+
+    lost: set[str] = field(default_factory=set)
+    """Filled in by the thread: lanes that were no longer ours; nothing of theirs was written."""
+
+    def run(self, connection: Connection, owner: uuid.UUID) -> None:
+        with connection.transaction():
+            self._fence(connection, owner)
+            self._mark_sent(connection)
+            if self.failed:
+                self._record_failures(connection, owner)
+            if self.released:
+                query(connection, sql.load("release"), release_params(self.released, owner))
+
+    def _fence(self, connection: Connection, owner: uuid.UUID) -> None:
+        params = {"tenants": list(self.fenced), "tokens": numbers(list(self.fenced.values())), "owner": owner}
+        ours = {row[0] for row in query(connection, sql.load("fence"), params)}
+        self.lost = self.fenced.keys() - ours
+        if self.lost:
+            self.acknowledged = [lane for lane in self.acknowledged if lane.tenant not in self.lost]
+            self.failed = [event for event in self.failed if event.tenant not in self.lost]
+
+    def _mark_sent(self, connection: Connection) -> None:
+        ids: list[int] = []
+        partitions: list[int | None] = []
+        offsets: list[int | None] = []
+        for lane in self.acknowledged:
+            ids += lane.ids
+            partitions += lane.partitions
+            offsets += lane.offsets
+        if ids:
+            params = {"ids": numbers(ids), "partitions": array(partitions), "offsets": array(offsets)}
+            query(connection, sql.load("settle_sent"), params)
+
+    def _record_failures(self, connection: Connection, owner: uuid.UUID) -> None:
+        ids = numbers([event.event_id for event in self.failed])
+        classes = [event.error_class for event in self.failed]
+        messages = [event.message for event in self.failed]
+        delays = array([event.delay for event in self.failed])
+        query(
+            connection,
+            sql.load("settle_failed"),
+            {"ids": ids, "delays": delays, "messages": messages, "classes": classes},
+        )
+        codes = numbers([event.code for event in self.failed])
+        query(
+            connection,
+            sql.load("record_attempts"),
+            {"ids": ids, "classes": classes, "codes": codes, "messages": messages, "owner": owner},
+        )
+
+
+@dataclass(slots=True)
+class Renew:
+    """Renews leases and reads what others decided meanwhile."""
+
+    lanes: list[LaneState]
+    lease: float
+    asked_at: float
+    """Monotonic, from before the statement: the lease is counted from here."""
+    block_changes: dict[str, int]
+    rows: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    fleet: tuple[Any, ...] = ()
+
+    def run(self, connection: Connection, owner: uuid.UUID) -> None:
+        params = release_params(self.lanes, owner) | {"lease": self.lease}
+        params.pop("has_work")
+        with connection.transaction():
+            self.rows = {row[0]: row for row in query(connection, sql.load("renew"), params)}
+        self.fleet = query(connection, sql.load("fleet"))[0]
+
+
+def release_params(lanes: list[LaneState], owner: uuid.UUID) -> dict[str, Any]:
+    return {
+        "owner": owner,
+        "tenants": [lane.tenant for lane in lanes],
+        "tokens": numbers([lane.token for lane in lanes]),
+        "virtual_times": array([lane.virtual_time for lane in lanes]),
+        "rate_clocks": array([lane.rate_clock for lane in lanes]),
+        "seen": numbers([lane.floor_seen for lane in lanes]),
+        "floors": numbers([lane.floor for lane in lanes]),
+        "has_work": [lane.has_work for lane in lanes],
+    }
+
+
+Job = Settle | Renew
+
+
+class Settler:
+    """Runs jobs in the order given. A failed one ends the thread and is handed back as the error."""
+
+    def __init__(self, *, owner: uuid.UUID, wake: Callable[[], None]) -> None:
+        self._owner = owner
+        self._wake = wake
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._done: deque[Job | BaseException] = deque()
+        self._thread = threading.Thread(target=self._work, name="outbox-settle", daemon=True)
+        self._connection = connect("settle")
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        self._jobs.put(job)
+
+    def finished(self) -> list[Job]:
+        """Jobs done since the last call. Raises the error of the one that failed."""
+        jobs: list[Job] = []
+        while self._done:
+            done = self._done.popleft()
+            if isinstance(done, BaseException):
+                raise done
+            jobs.append(done)
+        return jobs
+
+    def close(self) -> None:
+        """Ends the thread once its jobs are done."""
+        self._jobs.put(None)
+        self._thread.join(timeout=10)
+        self._connection.close()
+
+    def abandon(self) -> None:
+        """Ends the thread, whatever it is at."""
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=1)
+        self.close()
+
+    def _work(self) -> None:
+        try:
+            while (job := self._jobs.get()) is not None:
+                job.run(self._connection, self._owner)
+                self._done.append(job)
+                self._wake()
+        except BaseException as error:  # handed to the relay's thread, which logs and starts anew
+            self._done.append(error)
+            self._wake()

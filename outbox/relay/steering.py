@@ -1,0 +1,213 @@
+"""Between the rounds: news are heard, leases renewed, lanes claimed and given back, outcomes settled."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Iterable
+
+from outbox import conf, wakeup
+from outbox.relay.lanes import Lane
+from outbox.relay.late import Sample
+from outbox.relay.outcome import Outcomes
+from outbox.relay.session import Connection
+from outbox.relay.settle import Job, Renew, Settle, Settler
+from outbox.relay.tenure import Tenure
+from outbox.relay.watch import Found, Listener, Promoted, Watcher
+
+logger = logging.getLogger("outbox.relay")
+
+CLAIM_SECONDS = 0.003
+"""Claims are not made more often than this."""
+SHARED_PAUSE_SECONDS = 0.5
+"""How long a relay with more than its share leaves a lane to the others before it asks again."""
+
+
+class Steering:
+    """Everything about lanes that is not a round. Belongs to the relay's thread; its own threads only tell it things."""
+
+    def __init__(self, *, relay_id: uuid.UUID, connection: Connection, wake: threading.Event) -> None:
+        self._settings = conf.get()
+        self._wake = wake
+        self.watcher = Watcher(relay_id=relay_id, known=lambda: self.tenure.known(), wake=wake.set)
+        self.tenure = Tenure(connection=connection, relay_id=relay_id, sample=self.watcher.first_sample)
+        self.listener = Listener(wake=wake.set)
+        self.settler = Settler(owner=relay_id, wake=wake.set)
+        self.busy: dict[str, Lane] = {}
+        """Lanes with something produced or reported, or to be given back, that no settle has committed yet."""
+        self.published = self.failed_attempts = self.dead_letters = self.lanes_lost = 0
+        self.searched: float | None = None
+        """When the last search for lanes with work began that found none."""
+        self._settling: dict[int, list[Lane]] = {}
+        self._renewing = False
+        self._renew_at = 0.0
+        self._claim_at = 0.0
+
+    # news
+
+    def hear(self, now: float) -> None:
+        for news in self.watcher.news():
+            match news:
+                case Sample():
+                    self._look_behind(news)
+                case Found():
+                    self._found(news, now)
+                case Promoted():
+                    self._promoted(news, now)
+        for channel, payload in self.listener.heard():
+            if channel == wakeup.CHANNEL:
+                self._woken(wakeup.parse(payload), now)
+            else:
+                self._renew_at = 0.0
+        self.finish(now)
+
+    def _look_behind(self, sample: Sample) -> None:
+        self.tenure.sample = sample
+        for lane in self.tenure.lanes.values():
+            if lane.cursor >= sample.look_from:
+                lane.rewind(sample.look_from, predicted=1)
+
+    def _found(self, found: Found, now: float) -> None:
+        if found.complete is not None:
+            self.searched = None if found.tenants else found.complete
+        self.tenure.offer(found.tenants, now=now)
+
+    def _promoted(self, promoted: Promoted, now: float) -> None:
+        for tenant, oldest in promoted.oldest.items():
+            lane = self.tenure.lanes.get(tenant)
+            if lane is not None:
+                lane.rewind(oldest)
+        self.tenure.offer(promoted.oldest, now=now)
+
+    def _woken(self, tenants: frozenset[str] | None, now: float) -> None:
+        if tenants is None:
+            self.watcher.scan_now.set()
+            tenants = frozenset(self.tenure.lanes)
+        for tenant in tenants:
+            lane = self.tenure.lanes.get(tenant)
+            if lane is not None:
+                lane.wake()
+        self.tenure.offer(tenants, now=now)
+
+    # leases
+
+    def steer(self, now: float) -> None:
+        """Renews, gives back and claims what is due."""
+        if now >= self._renew_at and not self._renewing:
+            self._renew(now)
+        self.tenure.choose_leavers(now)
+        for lane in self.tenure.lanes.values():
+            if lane.leaving:
+                self.busy[lane.tenant] = lane
+        self.claim(now, limit=self.tenure.target)
+
+    def claim(self, now: float, *, limit: int) -> None:
+        """Asks for lanes of candidates, up to `limit` held in all."""
+        free = limit - sum(not lane.leaving for lane in self.tenure.lanes.values())
+        if free <= 0 or not self.tenure.candidates or now - self._claim_at < CLAIM_SECONDS:
+            return
+        names = self.tenure.due(now)
+        if names:
+            self._claim_at = now
+            self.tenure.claim(names, limit=free, now=now)
+
+    def leave_all(self) -> None:
+        """Every lane is given back as soon as it has nothing under way."""
+        for lane in self.tenure.lanes.values():
+            lane.leaving = True
+            self.busy[lane.tenant] = lane
+
+    def _renew(self, now: float) -> None:
+        self._renew_at = now + self._settings.renew_seconds
+        self._renewing = True
+        self.watcher.vitals.lanes = len(self.tenure.lanes)
+        self.watcher.vitals.published = self.published
+        self.settler.submit(self.tenure.renewal(now))
+
+    def next_duty(self, now: float) -> float:
+        """Seconds until something is due here."""
+        due = [self._renew_at, *self.tenure.candidates.values()]
+        return max(CLAIM_SECONDS, min(due) - now)
+
+    # settling
+
+    @property
+    def settling(self) -> bool:
+        return bool(self._settling)
+
+    def submit(self, outcomes: Outcomes) -> None:
+        """Hands what has been reported to the settle thread, unless it is still at the last round's."""
+        if self._settling or not self.busy:
+            return
+        lanes = list(self.busy.values())
+        job = outcomes.job(lanes)
+        if job.fenced:
+            self._settling[id(job)] = [lane for lane in lanes if lane.tenant in job.fenced]
+            self.settler.submit(job)
+        else:
+            self._forget_clean(lanes)
+
+    def finish(self, now: float) -> None:
+        """Takes note of what the settle thread has committed."""
+        for job in self.settler.finished():
+            self._finished(job, now)
+
+    def _finished(self, job: Job, now: float) -> None:
+        if isinstance(job, Renew):
+            self._renewing = False
+            self._lose(self.tenure.renewed(job), now)
+            return
+        lanes = self._settling.pop(id(job))
+        for lane in lanes:
+            lane.settling -= 1
+        self._count(job)
+        self._lose([lane for lane in lanes if lane.tenant in job.lost], now)
+        self._released(job, now)
+        self._forget_clean(lanes)
+
+    def _count(self, job: Settle) -> None:
+        self.published += sum(len(lane.ids) for lane in job.acknowledged)
+        self.failed_attempts += len(job.failed)
+        self.dead_letters += sum(event.delay is None for event in job.failed)
+
+    def _released(self, job: Settle, now: float) -> None:
+        for state in job.released:
+            lane = self.tenure.lanes.get(state.tenant)
+            if lane is None or lane.token != state.token:
+                continue
+            again_at = None
+            if lane.woken:
+                again_at = now
+            elif state.has_work:
+                again_at = now + (SHARED_PAUSE_SECONDS if self.tenure.fleet.relays > 1 else 0.0)
+            self.busy.pop(lane.tenant, None)
+            self.tenure.forget(lane, now=now, again_at=again_at)
+
+    def _lose(self, lanes: Iterable[Lane], now: float) -> None:
+        for lane in lanes:
+            logger.warning("lane %s was taken over; what was under way may be delivered twice", lane.tenant)
+            self.lanes_lost += 1
+            lane.leaving = True
+            if self.busy.get(lane.tenant) is lane:
+                del self.busy[lane.tenant]
+            self.tenure.forget(lane, now=now, again_at=now + self._settings.lease_seconds)
+
+    def _forget_clean(self, lanes: Iterable[Lane]) -> None:
+        for lane in lanes:
+            if lane.clean and not lane.leaving:
+                self.busy.pop(lane.tenant, None)
+
+    # end
+
+    def close(self) -> None:
+        self.settler.close()
+        self.listener.close()
+        self.watcher.close()
+
+    def abandon(self) -> None:
+        for part in (self.settler, self.listener, self.watcher):
+            try:
+                part.abandon()
+            except Exception:
+                logger.debug("while letting go of a failed relay", exc_info=True)

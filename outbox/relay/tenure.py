@@ -1,0 +1,222 @@
+"""Which lanes this relay holds, which it should, and which it gives back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from outbox import conf, sql
+from outbox.relay.lanes import Lane
+from outbox.relay.late import Sample
+from outbox.relay.session import Connection, query
+from outbox.relay.settle import LaneState, Renew
+
+MOST_CANDIDATES = 1_000
+RECENT_SECONDS = 300.0
+AHEAD_QUANTA = 250
+"""How far a lane may run ahead of the least served one before it makes room, in quanta."""
+
+
+@dataclass(slots=True)
+class Fleet:
+    """What the last renewal said of all relays together."""
+
+    leased: int = 0
+    waiting: int = 0
+    least_virtual_time: float | None = None
+    relays: int = 1
+
+
+class Tenure:
+    """The lanes held, the candidates known to have work, and the rules by which they change places."""
+
+    def __init__(self, *, connection: Connection, relay_id: uuid.UUID, sample: Sample) -> None:
+        self.connection = connection
+        self.relay_id = relay_id
+        self.settings = conf.get()
+        self.lanes: dict[str, Lane] = {}
+        self.candidates: dict[str, float] = {}
+        """Tenant -> earliest time (monotonic) at which to ask for its lane."""
+        self.fleet = Fleet()
+        self.sample = sample
+        self.virtual_now = query(connection, sql.load("fleet"))[0][3] or 0.0
+        self._rows: set[str] = set()
+        self._recent: dict[str, float] = {}
+
+    # candidates
+
+    def offer(self, tenants: Iterable[str], *, now: float) -> None:
+        """These are said to have work."""
+        for tenant in tenants:
+            lane = self.lanes.get(tenant)
+            if lane is None:
+                self.candidates.setdefault(tenant, now)
+            elif lane.leaving:
+                # Honoured after the release, or the wake-up would be lost until the next scan.
+                lane.woken = True
+
+    def due(self, now: float) -> list[str]:
+        """Candidates to ask for, the longest known first."""
+        names = [tenant for tenant, at in self.candidates.items() if at <= now]
+        return names[:MOST_CANDIDATES]
+
+    def known(self) -> list[str]:
+        """Names the scan need not look for; called from the watcher's thread."""
+        return list({*list(self.lanes), *list(self.candidates), *list(self._recent)})
+
+    # claim
+
+    @property
+    def target(self) -> int:
+        """Lanes this relay should hold: its part of those with work."""
+        lanes = max(self.fleet.leased, len(self.lanes)) + max(self.fleet.waiting, len(self.candidates))
+        return max(1, min(self.settings.max_lanes, ceil(lanes / max(1, self.fleet.relays))))
+
+    def claim(self, names: list[str], *, limit: int, now: float) -> list[Lane]:
+        """Asks for the lanes of `names`; those not granted are asked for again later."""
+        self._create_rows(names)
+        params = {
+            "candidates": names,
+            "limit": limit,
+            "owner": self.relay_id,
+            "lease": self.settings.lease_seconds,
+            "virtual_now": self.virtual_now,
+        }
+        claimed = [self._held(row, now) for row in query(self.connection, sql.load("claim"), params)]
+        for lane in claimed:
+            self.candidates.pop(lane.tenant, None)
+        refused = [name for name in names if name in self.candidates]
+        if len(claimed) < limit:
+            # Held by another relay, paused or above its rate: the scan names those again that still have work.
+            for name in refused:
+                del self.candidates[name]
+        return claimed
+
+    def _create_rows(self, names: list[str]) -> None:
+        new = [name for name in names if name not in self._rows]
+        if new:
+            statement = "INSERT INTO outbox_lanes (tenant_id) SELECT unnest(%(t)s::text[]) ON CONFLICT DO NOTHING"
+            query(self.connection, statement, {"t": sorted(new)})
+            self._rows.update(new)
+
+    def _held(self, row: tuple[Any, ...], now: float) -> Lane:
+        tenant, token, virtual_time, weight, rate, quota, rate_clock, floor = row
+        deadline = now + self.settings.lease_seconds * 0.9
+        lane = Lane(
+            tenant=tenant,
+            token=token,
+            virtual_time=virtual_time,
+            floor=floor,
+            now=now,
+            deadline=deadline,
+        )
+        lane.weight, lane.rate, lane.batch_quota = weight, rate, quota
+        lane.rate_clock = rate_clock
+        self.lanes[lane.tenant] = lane
+        self._recent[lane.tenant] = now
+        return lane
+
+    # renew
+
+    def renewal(self, now: float) -> Renew | None:
+        lanes = [lane for lane in self.lanes.values() if not lane.leaving]
+        self._recent = {name: at for name, at in self._recent.items() if now - at < RECENT_SECONDS}
+        return Renew(
+            lanes=[self.state(lane) for lane in lanes],
+            lease=self.settings.lease_seconds,
+            asked_at=now,
+            block_changes={lane.tenant: lane.block_changes for lane in lanes},
+        )
+
+    def renewed(self, job: Renew) -> list[Lane]:
+        """Takes over what the renewal brought. Returns the lanes that were lost."""
+        lost = []
+        for state in job.lanes:
+            lane = self.lanes.get(state.tenant)
+            if lane is None or lane.token != state.token or lane.leaving:
+                continue
+            row = job.rows.get(state.tenant)
+            if row is None:
+                lost.append(lane)
+                continue
+            self._take_over(lane, state, job, row)
+        leased, waiting, least, _, relays = job.fleet
+        self.fleet = Fleet(leased=leased, waiting=waiting, least_virtual_time=least, relays=max(1, relays))
+        if least is not None:
+            self.virtual_now = max(self.virtual_now, least)
+        return lost
+
+    def _take_over(self, lane: Lane, state: LaneState, job: Renew, row: tuple[Any, ...]) -> None:
+        _, _, floor, weight, rate, quota, paused, blocked = row
+        lane.deadline = job.asked_at + self.settings.lease_seconds * 0.9
+        if floor not in (state.floor, state.floor_seen):
+            lane.rewind(floor)
+        lane.floor_seen = floor
+        lane.weight, lane.batch_quota = weight, quota
+        if rate is None or lane.rate is None:
+            lane.rate_clock = None
+        lane.rate, lane.paused = rate, paused
+        if job.block_changes[lane.tenant] == lane.block_changes:
+            lane.blocked = blocked
+
+    # give back
+
+    def choose_leavers(self, now: float) -> None:
+        """Marks lanes to give back: dry, paused, above the target, or ahead of lanes that wait."""
+        crowded = bool(self.candidates) or self.fleet.waiting > 0
+        held = [lane for lane in self.lanes.values() if not lane.leaving]
+        for lane in held:
+            lane.leaving = self._is_done(lane, now, crowded)
+        if crowded or self.fleet.relays > 1:
+            self._make_room([lane for lane in held if not lane.leaving], now)
+
+    def _is_done(self, lane: Lane, now: float, crowded: bool) -> bool:
+        if lane.paused:
+            return True
+        resting = lane.rate_clock is not None and not lane.outstanding and self._rate_rests(lane, now)
+        if lane.hungry and not resting:
+            return False
+        return crowded or now - lane.touched_at > self.settings.tenure_seconds
+
+    def _rate_rests(self, lane: Lane, now: float) -> bool:
+        return lane.rate_clock is not None and lane.rate_clock > self.db_now(now) + 1_000_000
+
+    def _make_room(self, held: list[Lane], now: float) -> None:
+        over_time = [lane for lane in held if now - lane.claimed_at > self.settings.tenure_seconds]
+        surplus = len(held) - self.target
+        waiting = bool(self.candidates) or self.fleet.waiting > 0
+        least = self.fleet.least_virtual_time
+        over_time.sort(key=lambda lane: lane.virtual_time, reverse=True)
+        for place, lane in enumerate(over_time):
+            ahead = least is not None and (lane.virtual_time - least) * lane.weight > self._leeway()
+            if place < surplus or (waiting and len(held) >= self.settings.max_lanes) or (waiting and ahead):
+                lane.leaving = True
+
+    def _leeway(self) -> float:
+        return float(AHEAD_QUANTA * self.settings.quantum)
+
+    def state(self, lane: Lane, *, has_work: bool = True) -> LaneState:
+        return LaneState(
+            tenant=lane.tenant,
+            token=lane.token,
+            virtual_time=lane.virtual_time,
+            rate_clock=lane.rate_clock,
+            floor_seen=lane.floor_seen,
+            floor=lane.floor,
+            has_work=has_work,
+        )
+
+    def forget(self, lane: Lane, *, now: float, again_at: float | None) -> None:
+        """The lane is given back; `again_at` when it is known to have work left."""
+        if self.lanes.get(lane.tenant) is lane:
+            del self.lanes[lane.tenant]
+        self._recent[lane.tenant] = now
+        if again_at is not None:
+            self.candidates.setdefault(lane.tenant, again_at)
+
+    def db_now(self, now: float) -> int:
+        """The database's clock, carried on by ours since the last sample."""
+        return self.sample.db_now + int((now - self.sample.at) * 1e6)

@@ -1,0 +1,256 @@
+"""What a relay does beside its rounds, in a thread and a session of its own, so that no round waits for it.
+
+Heartbeat, burial of dead relays, promotion of due events, the search for lanes with work, and the sample of open
+transactions from which follows how far back late commits can lie.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import outbox
+from outbox import conf, sql
+from outbox.relay.late import Sample, Sampler
+from outbox.relay.session import Connection, connect, lock_key, query
+
+SCAN_CHUNK = 2_000
+PROMOTE_CHUNK = 1_000
+LAST_NAME = "\x7f"
+"""Sorts behind every tenant id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Tenants that have pending events; `complete` with the time the search began once nothing was left out."""
+
+    tenants: list[str]
+    complete: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """Events that became due, per tenant, and when the oldest of them was created."""
+
+    oldest: dict[str, int]
+
+
+News = Found | Promoted | Sample
+
+
+@dataclass(slots=True)
+class Vitals:
+    """What the relay's own thread tells about itself."""
+
+    lanes: int = 0
+    published: int = 0
+
+
+class Watcher:
+    def __init__(self, *, relay_id: uuid.UUID, known: Callable[[], list[str]], wake: Callable[[], None]) -> None:
+        self._relay_id = relay_id
+        self._known = known
+        self._wake = wake
+        self._stop = threading.Event()
+        self._news: deque[News | BaseException] = deque()
+        self._rate_base = (time.monotonic(), 0)
+        self._sampler = Sampler()
+        self.vitals = Vitals()
+        self.scan_now = threading.Event()
+        self._connection = connect("watch")
+        self._register()
+        self.first_sample = self._take_sample()
+        self._thread = threading.Thread(target=self._work, name="outbox-watch", daemon=True)
+        self._thread.start()
+
+    def news(self) -> list[News]:
+        """What happened since the last call. Raises the error that ended the thread."""
+        found: list[News] = []
+        while self._news:
+            item = self._news.popleft()
+            if isinstance(item, BaseException):
+                raise item
+            found.append(item)
+        return found
+
+    def close(self) -> None:
+        """Ends the thread and takes the relay off the list."""
+        self._stop.set()
+        self.scan_now.set()
+        self._thread.join(timeout=10)
+        try:
+            query(self._connection, "DELETE FROM outbox_relays WHERE id = %(id)s", {"id": self._relay_id})
+        finally:
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """The same after the database went away: nothing is said to it any more."""
+        self._stop.set()
+        self.scan_now.set()
+        self._connection.close()
+        self._thread.join(timeout=10)
+
+    def _work(self) -> None:
+        settings = conf.get()
+        duties: list[list[Any]] = [
+            [0.0, self._sample, 1.0],
+            [0.0, self._promote, 0.25],
+            [0.0, self._scan, settings.scan_seconds],
+            [0.0, self._bury_the_dead, 0.5],
+            [0.0, self._heartbeat, 1.0],
+        ]
+        try:
+            while not self._stop.is_set():
+                self._do_what_is_due(duties)
+                rest = min(duty[0] for duty in duties) - time.monotonic()
+                if rest > 0 and self.scan_now.wait(rest):
+                    self.scan_now.clear()
+                    duties[2][0] = 0.0
+        except BaseException as error:  # handed to the relay's thread, which logs and starts anew
+            self._tell(error)
+
+    def _do_what_is_due(self, duties: list[list[Any]]) -> None:
+        for duty in duties:
+            began = time.monotonic()
+            if duty[0] <= began and not self._stop.is_set():
+                duty[1]()
+                ended = time.monotonic()
+                # A look that became expensive becomes rare.
+                duty[0] = ended + max(duty[2] - (ended - began), 10 * (ended - began) if duty[1] == self._scan else 0)
+
+    def _tell(self, item: News | BaseException) -> None:
+        self._news.append(item)
+        self._wake()
+
+    def _register(self) -> None:
+        query(
+            self._connection,
+            "INSERT INTO outbox_relays (id, host, pid, version) VALUES (%(id)s, %(host)s, %(pid)s, %(version)s)",
+            {
+                "id": self._relay_id,
+                "host": socket.gethostname()[:255],
+                "pid": os.getpid(),
+                "version": outbox.__version__,
+            },
+        )
+
+    def _heartbeat(self) -> None:
+        then, before = self._rate_base
+        now, published = time.monotonic(), self.vitals.published
+        rate = (published - before) / (now - then) if now > then else 0.0
+        self._rate_base = (now, published)
+        query(
+            self._connection,
+            "UPDATE outbox_relays SET heartbeat_at = clock_timestamp(), rate = %(rate)s, lanes = %(lanes)s"
+            " WHERE id = %(id)s",
+            {"id": self._relay_id, "rate": rate, "lanes": self.vitals.lanes},
+        )
+
+    def _bury_the_dead(self) -> None:
+        """Whoever gets the advisory lock of another relay knows that its session, hence the relay, is gone."""
+        if not conf.get().session_takeover:
+            self._bury_the_silent()
+            return
+        others = query(
+            self._connection, "SELECT id FROM outbox_relays WHERE id <> %(id)s", {"id": self._relay_id}
+        )
+        for (other,) in others:
+            key = {"key": lock_key(other)}
+            if query(self._connection, "SELECT pg_try_advisory_lock(%(key)s::bigint)", key)[0][0]:
+                freed = query(self._connection, sql.load("bury_relay"), {"relay": other})
+                query(self._connection, "SELECT pg_advisory_unlock(%(key)s::bigint)", key)
+                if freed:
+                    self._tell(Found(tenants=[row[0] for row in freed], complete=None))
+
+    def _bury_the_silent(self) -> None:
+        """Without sessions to watch only the lease ends an owner; its row goes when it was silent for ten leases."""
+        query(
+            self._connection,
+            "DELETE FROM outbox_relays WHERE heartbeat_at < clock_timestamp() - %(lease)s * interval '10 seconds'",
+            {"lease": conf.get().lease_seconds},
+        )
+
+    def _promote(self) -> None:
+        while not self._stop.is_set():
+            rows = query(self._connection, sql.load("promote"), {"limit": PROMOTE_CHUNK})
+            if rows:
+                self._tell(Promoted(oldest={row[0]: row[1] for row in rows}))
+            if sum(row[2] for row in rows) < PROMOTE_CHUNK:
+                return
+
+    def _scan(self) -> None:
+        began = time.monotonic()
+        known = sorted(self._known())
+        while not self._stop.is_set():
+            params = {"after": ["", *known], "before": [*known, LAST_NAME], "limit": SCAN_CHUNK}
+            found = [row[0] for row in query(self._connection, sql.load("scan"), params)]
+            if len(found) < SCAN_CHUNK:
+                break
+            self._tell(Found(tenants=found, complete=None))
+            known = sorted({*known, *found})
+        found += self._probe(known)
+        self._tell(Found(tenants=found, complete=began))
+
+    def _probe(self, known: list[str]) -> list[str]:
+        return [row[0] for row in query(self._connection, sql.load("probe_lanes"), {"tenants": known})] if known else []
+
+    def _sample(self) -> None:
+        self._tell(self._take_sample())
+
+    def _take_sample(self) -> Sample:
+        db_now, at = query(self._connection, "SELECT clock_timestamp()")[0][0], time.monotonic()
+        writers = query(self._connection, sql.load("writers"))
+        return self._sampler.take([(row[0], row[1], row[2]) for row in writers], db_now=db_now, at=at)
+
+
+class Listener:
+    """Hears which tenants have committed. A hint only: polling finds what it misses."""
+
+    def __init__(self, *, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._stop = threading.Event()
+        self._heard: deque[tuple[str, str] | BaseException] = deque()
+        self._connection: Connection = connect("listen")
+        self._connection.execute("LISTEN outbox_wake", prepare=False)
+        self._connection.execute("LISTEN outbox_policy", prepare=False)
+        self._thread = threading.Thread(target=self._work, name="outbox-listen", daemon=True)
+        self._thread.start()
+
+    def heard(self) -> list[tuple[str, str]]:
+        """(channel, payload) since the last call."""
+        found = []
+        while self._heard:
+            item = self._heard.popleft()
+            if isinstance(item, BaseException):
+                raise item
+            found.append(item)
+        return found
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to hear."""
+        return bool(self._heard)
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5)
+        self._connection.close()
+
+    abandon = close
+
+    def _work(self) -> None:
+        try:
+            while not self._stop.is_set():
+                for notice in self._connection.notifies(timeout=0.25, stop_after=1):
+                    self._heard.append((notice.channel, notice.payload))
+                    self._wake()
+        except BaseException as error:  # handed to the relay's thread
+            self._heard.append(error)
+            self._wake()

@@ -1,0 +1,29 @@
+-- Leases on the free lanes among the candidates, least served first. Paused tenants and those above their rate are out
+-- before LIMIT, so they cost nobody a place. A lane that had run dry starts at the virtual time of now: idle time is
+-- not saved up. Lanes that another relay is claiming at this moment are passed over.
+WITH wanted AS MATERIALIZED (
+    SELECT l.tenant_id,
+           CASE WHEN l.has_work THEN l.virtual_time ELSE greatest(l.virtual_time, %(virtual_now)s) END AS virtual_time
+    FROM outbox_lanes l
+    LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
+    WHERE l.tenant_id = ANY (%(candidates)s::text[])
+      AND (l.owner IS NULL OR l.leased_until < clock_timestamp())
+      AND (l.rate_clock IS NULL OR l.rate_clock <= clock_timestamp())
+      AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))
+      AND NOT EXISTS (
+          SELECT 1 FROM outbox_tenant_policies everyone
+          WHERE everyone.tenant_id = '*' AND everyone.paused
+            AND coalesce(everyone.paused_until > clock_timestamp(), true)
+      )
+    ORDER BY 2, l.tenant_id
+    LIMIT %(limit)s
+    FOR UPDATE OF l SKIP LOCKED
+)
+UPDATE outbox_lanes l
+SET owner = %(owner)s, token = l.token + 1, has_work = true, virtual_time = w.virtual_time,
+    floor = coalesce(l.floor, timestamptz '2000-01-01 00:00:00+00'),
+    leased_until = clock_timestamp() + %(lease)s * interval '1 second'
+FROM wanted w
+LEFT JOIN outbox_tenant_policies p ON p.tenant_id = w.tenant_id
+WHERE l.tenant_id = w.tenant_id
+RETURNING l.tenant_id, l.token, l.virtual_time, coalesce(p.weight, 1), p.rate, p.batch_quota, l.rate_clock, l.floor

@@ -1,0 +1,1 @@
+COPY pg_temp.outbox_staged FROM STDIN

@@ -1,0 +1,14 @@
+-- Which of the lanes known from before have work again that may be sent, without walking over what was drained below
+-- their floor.
+SELECT l.tenant_id
+FROM outbox_lanes l
+LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
+WHERE l.tenant_id = ANY (%(tenants)s::text[]) AND l.owner IS NULL
+  AND (l.rate_clock IS NULL OR l.rate_clock <= clock_timestamp())
+  AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))
+  AND EXISTS (
+    SELECT 1 FROM outbox_events e
+    WHERE e.status = 'pending' AND e.tenant_id = l.tenant_id
+      AND e.created_at >= coalesce(l.floor, '-infinity')
+    ORDER BY e.created_at LIMIT 1
+)

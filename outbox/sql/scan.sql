@@ -1,0 +1,22 @@
+-- Tenants with pending events among those not yet known: a loose index scan, one descent for each tenant found and one
+-- for each gap between known names. The gaps keep it away from the dead entries of tenants that were just drained.
+WITH RECURSIVE gaps (after, before) AS (
+    SELECT * FROM unnest(%(after)s::text[], %(before)s::text[])
+), found (tenant_id, before) AS (
+    SELECT first.tenant_id, gaps.before
+    FROM gaps
+    CROSS JOIN LATERAL (
+        SELECT e.tenant_id FROM outbox_events e
+        WHERE e.status = 'pending' AND e.tenant_id > gaps.after AND e.tenant_id < gaps.before
+        ORDER BY e.tenant_id LIMIT 1
+    ) first
+    UNION ALL
+    SELECT following.tenant_id, found.before
+    FROM found
+    CROSS JOIN LATERAL (
+        SELECT e.tenant_id FROM outbox_events e
+        WHERE e.status = 'pending' AND e.tenant_id > found.tenant_id AND e.tenant_id < found.before
+        ORDER BY e.tenant_id LIMIT 1
+    ) following
+)
+SELECT tenant_id FROM found LIMIT %(limit)s
