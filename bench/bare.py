@@ -9,29 +9,23 @@ from __future__ import annotations
 import argparse
 import queue
 import threading
-import time
 import uuid
 
 from bench import broker, load
+from bench.service import configure
 from bench.steps import Backlog, Batch, Ledger, Outlet
 
-_WARM_UP_SECONDS = 1.0
 
-
-def in_turn(backlog: Backlog, outlet: Outlet, ledger: Ledger, *, size: int) -> int:
-    """Drain one batch after the other, one step after the other; returns the number of events."""
-    done = 0
+def in_turn(backlog: Backlog, outlet: Outlet, ledger: Ledger, *, size: int) -> None:
+    """Drain one batch after the other, one step after the other."""
     while (batch := backlog.fetch(size)) is not None:
         outlet.produce(batch)
-        outlet.producer.flush()
+        outlet.flush()
         ledger.settle(batch)
-        done += len(batch.rows)
-    return done
 
 
-def overlapped(backlog: Backlog, outlet: Outlet, ledger: Ledger, *, size: int) -> int:
-    """Drain with the database and the broker at work at the same time; returns the number of events."""
-    done = 0
+def overlapped(backlog: Backlog, outlet: Outlet, ledger: Ledger, *, size: int) -> None:
+    """Drain with the database and the broker at work at the same time."""
     settler = _Settler(ledger)
     produced: Batch | None = None
     while (batch := backlog.fetch(size)) is not None:
@@ -39,15 +33,13 @@ def overlapped(backlog: Backlog, outlet: Outlet, ledger: Ledger, *, size: int) -
             settler.settle(_acknowledged(outlet, produced))
         outlet.produce(batch)
         produced = batch
-        done += len(batch.rows)
     if produced is not None:
         settler.settle(_acknowledged(outlet, produced))
     settler.close()
-    return done
 
 
 class _Settler:
-    """Settles one batch at a time in a thread."""
+    """Settles one batch after the other in a thread; one more may wait for it."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -68,38 +60,36 @@ class _Settler:
 
 
 def _acknowledged(outlet: Outlet, batch: Batch) -> Batch:
-    while not batch.is_acknowledged():
-        outlet.producer.poll(0.1)
+    while len(batch.ids) < batch.events:
+        outlet.poll(0.1)
     return batch
 
 
 LOOPS = {"turn": in_turn, "overlapped": overlapped}
 
 
-def drain(*, database_url: str, kafka: str, loop: str, size: int) -> int:
-    """Run one loop until nothing is pending; returns the number of events."""
-    outlet = Outlet(broker.producer(kafka))
-    backlog, ledger = Backlog(database_url), Ledger(database_url)
-    # An idempotent producer must first be given its id, which takes half a second.
-    time.sleep(_WARM_UP_SECONDS)
-    return LOOPS[loop](backlog, outlet, ledger, size=size)
+def drain(*, loop: str, size: int) -> None:
+    """Run one loop until nothing is pending."""
+    outlet = Outlet()
+    outlet.warm()
+    LOOPS[loop](Backlog(), outlet, Ledger(), size=size)
 
 
 def main() -> None:
     """Drain what is pending, or, with --tenants, seed a backlog and say how fast it was drained."""
     options = _parser().parse_args()
-    database_url, kafka = options.database_url, options.kafka
-    wanted = {"database_url": database_url, "kafka": kafka, "loop": options.loop, "size": options.batch}
+    configure(database_url=options.database_url, kafka=options.kafka)
     if options.tenants is None:
-        drain(**wanted)
+        drain(loop=options.loop, size=options.batch)
         return
     for _ in range(options.rounds):
         topic = f"bench-{uuid.uuid4().hex[:12]}"
-        broker.create_topic(kafka, topic)
-        load.empty(database_url)
-        load.seed(database_url, load.Load(events=options.events, tenants=options.tenants), topic=topic)
-        drain(**wanted)
-        print(broker.drained(kafka, topic, database_url=database_url).line(), flush=True)
+        broker.create_topic(options.kafka, topic)
+        load.empty(options.database_url)
+        wanted = load.Load(events=options.events, tenants=options.tenants)
+        load.seed(options.database_url, wanted, topic=topic)
+        drain(loop=options.loop, size=options.batch)
+        print(broker.drained(options.kafka, topic, database_url=options.database_url).line(), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 
 import psycopg
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -30,17 +30,6 @@ class Drained:
     def line(self) -> str:
         counts = f"{self.sent:,} events, {self.messages:,} messages"
         return f"{self.rate:8,.0f} events/s   {counts}, {self.seconds:.2f} s"
-
-
-def producer(bootstrap_servers: str) -> Producer:
-    """A producer with the product's settings."""
-    config = {
-        "bootstrap.servers": bootstrap_servers,
-        "enable.idempotence": True,
-        "acks": "all",
-        "linger.ms": 0,
-    }
-    return Producer(config)
 
 
 def create_topic(bootstrap_servers: str, topic: str) -> None:
