@@ -53,6 +53,7 @@ _FRAMING_BYTES = 16 * 1024
 
 # A name unknown to librdkafka: it stops the creation of a client once all settings before it were accepted.
 _STOP = "outbox.stop"
+_UNKNOWN = "No such configuration property"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def problems(config: Mapping[str, Any]) -> list[Problem]:
     for name, value in given.items():
         refusal = _refusal({name: value, _STOP: ""})
         if name not in found and refusal and _STOP not in refusal:
-            found[name] = _problem(name, given, f"librdkafka: {refusal}")
+            found[name] = _problem(name, given, f"librdkafka: {refusal}", known=_UNKNOWN not in refusal)
     return list(found.values()) or list(_contradictions(given))
 
 
@@ -264,6 +265,7 @@ def _refusal(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _problem(name: str, given: Mapping[str, Any], message: str) -> Problem:
-    value = str(given.get(name, ""))
-    return Problem(name=name, value=redact(value, given), message=redact(message, given))
+def _problem(name: str, given: Mapping[str, Any], message: str, *, known: bool = True) -> Problem:
+    # A misspelt name may be that of a secret.
+    value = redact(str(given.get(name, "")), given) if known else REDACTED
+    return Problem(name=name, value=value, message=redact(message, given))

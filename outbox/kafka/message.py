@@ -76,9 +76,7 @@ def constant_headers(tenant_id: str) -> Constants:
     return (TENANT_ID, tenant_id), _ATTEMPTS[0], _CONTENT
 
 
-def event_headers(
-    constants: Constants, dedupe_key: str, event_id: int, created_us: int, attempts: int
-) -> list[Header]:
+def event_headers(constants: Constants, dedupe_key: str, event_id: int, created_us: int, attempts: int) -> list[Header]:
     """An event's headers, after `attempts` failed ones. Positional, and without a loop: once per event.
 
     `created_us` counts microseconds since 2000-01-01 UTC, as PostgreSQL does.
@@ -102,8 +100,8 @@ def message_key(tenant_id: str, partition_key: str, dedupe_key: str) -> str:
 def parse_message(message: Message) -> ReceivedEvent:
     """The event in a consumed message. Raises `NotAnEvent` for one that no relay has written."""
     received = cast(list[tuple[str, bytes | None]], message.headers() or [])
-    headers = {name: _text(value) for name, value in received}
     try:
+        headers = {name: _text(value) for name, value in received}
         return ReceivedEvent(
             tenant_id=headers.pop(TENANT_ID),
             dedupe_key=headers.pop(DEDUPE_KEY),

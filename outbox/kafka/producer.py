@@ -107,7 +107,7 @@ class Sender:
     def purge_and_close(self, timeout: float) -> int:
         """Give up whatever is not delivered, serve all reports and close. Returns how many never came.
 
-        Takes little more than `timeout` seconds. What was in flight may still be delivered. May be called twice.
+        Takes little more than `timeout` seconds. What was in flight may be delivered all the same.
         """
         if self._client is None:
             return 0

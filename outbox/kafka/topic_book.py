@@ -105,11 +105,7 @@ class TopicBook:
         if self._questions.get(question.topic) is not question:
             return False
         state = TopicState.OK if code == 0 else _REFUSALS.get(code)
-        if (
-            state is TopicState.MISSING
-            and code != KafkaError.TOPIC_EXCEPTION
-            and self._is_early(question, now)
-        ):
+        if state is TopicState.MISSING and code != KafkaError.TOPIC_EXCEPTION and self._is_early(question, now):
             state = None
         if state is None:
             self._ask_again(question, now)

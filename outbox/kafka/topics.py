@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 class TopicDirectory:
     """Answers at once, from what a thread of its own has asked the broker through clients of its own.
 
-    `config` is the operator's, as `client_config()` returns it. `on_change` is called from that thread whenever
-    an answer has arrived. Create it after any fork, and close it.
+    `config` is the operator's, as `client_config()` returns it. `on_change` is called from that thread when
+    there is news. Create it after any fork, and close it.
     """
 
     def __init__(self, config: Mapping[str, Any], *, on_change: Callable[[], None] = lambda: None) -> None:

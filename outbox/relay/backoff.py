@@ -12,7 +12,7 @@ def delay(attempts: int, *, base: float, cap: float, random: Callable[[], float]
     """Seconds to wait after `attempts` failed attempts, the first of which is 1.
 
     Exponential backoff with full jitter: anything from nothing up to `base` doubled at every further attempt,
-    at most `cap`. `random` draws from [0, 1). Whole backlogs fail at one moment, so to spread them matters more
+    at most `cap`. `random` draws from [0, 1). Whole backlogs fail at one moment; to spread them matters more
     than a minimum wait: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     exponent = min(max(attempts, 1) - 1, _LARGEST_EXPONENT)
