@@ -34,6 +34,7 @@ class Steering:
         self.tenure = Tenure(connection=connection, relay_id=relay_id, sample=self.watcher.first_sample)
         self.listener = Listener(wake=wake.set)
         self.settler = Settler(owner=relay_id, wake=wake.set)
+        self.watcher.start()
         self.busy: dict[str, Lane] = {}
         """Lanes with something produced or reported, or to be given back, that no settle has committed yet."""
         self.published = self.failed_attempts = self.dead_letters = self.lanes_lost = 0

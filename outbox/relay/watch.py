@@ -68,6 +68,8 @@ class Watcher:
         self._register()
         self.first_sample = self._take_sample()
         self._thread = threading.Thread(target=self._work, name="outbox-watch", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def news(self) -> list[News]:
