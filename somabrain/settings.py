@@ -105,9 +105,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 KAFKA = _kafka()
 # Without a broker's address, that of the embedded one: a function, since it is known only once that runs.
-OUTBOX_KAFKA_CONFIG: Any = (
-    KAFKA if "bootstrap.servers" in KAFKA else "somabrain.embedded.broker.client_config"
-)
+OUTBOX_KAFKA_CONFIG: Any = KAFKA if "bootstrap.servers" in KAFKA else "somabrain.embedded.broker.client_config"
 # The outbox parses its own settings, and reports those that it does not know.
 globals().update({name: value for name, value in os.environ.items() if name.startswith("OUTBOX_")})
 

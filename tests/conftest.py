@@ -12,11 +12,12 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 import hypothesis
 import psutil
+import psycopg
 import pytest
 from django.conf import settings
-from django.db import connection
+from psycopg import sql
 
-from somabrain.embedded import kafka
+from somabrain.embedded import kafka, postgres
 from somabrain.embedded.cluster import Cluster
 from somabrain.embedded.errors import MissingProgram
 from somabrain.embedded.kafka import KafkaBroker
@@ -48,11 +49,12 @@ def django_db_modify_db_settings() -> None:
 def _drop_databases_of_dead_runs() -> None:
     if settings.DATABASES["default"]["ENGINE"] != "somabrain.embedded.database":
         return
-    with connection._nodb_cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [_DATABASE_PREFIX])
-        for (name,) in cursor.fetchall():
+    with psycopg.connect(postgres.ensure_running().url("postgres"), autocommit=True) as connection:
+        databases = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+        for (name,) in connection.execute(databases, [_DATABASE_PREFIX]).fetchall():
             if not psutil.pid_exists(int(name.removeprefix(_DATABASE_PREFIX))):
-                cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+                drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+                connection.execute(drop.format(sql.Identifier(name)))
 
 
 class StartManage(Protocol):

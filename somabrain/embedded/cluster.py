@@ -142,11 +142,7 @@ class Cluster:
             directory.mkdir(mode=0o700)
             unprivileged.own(directory)
         found = directory.lstat()
-        if (
-            not stat.S_ISDIR(found.st_mode)
-            or found.st_mode & 0o077
-            or found.st_uid != self.data.stat().st_uid
-        ):
+        if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid != self.data.stat().st_uid:
             raise EmbeddedServerError(f"{directory} is not a private directory of ours: remove it.")
 
     def _clear_remains(self) -> None:
@@ -154,9 +150,7 @@ class Cluster:
         deadline = time.monotonic() + _ORPHAN_SECONDS
         while self._processes():
             if time.monotonic() > deadline:
-                raise EmbeddedServerError(
-                    f"A PostgreSQL that does not answer still uses {self.data}: end it."
-                )
+                raise EmbeddedServerError(f"A PostgreSQL that does not answer still uses {self.data}: end it.")
             time.sleep(0.05)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):

@@ -60,9 +60,7 @@ class KafkaBroker:
         self._write_configuration()
         if not (self.data_dir / "data" / "meta.properties").exists():
             self._format()
-        self._program = Leashed(
-            _java("kafka.Kafka", self._configuration), log=self.log, environment=os.environ
-        )
+        self._program = Leashed(_java("kafka.Kafka", self._configuration), log=self.log, environment=os.environ)
         self._wait_until_it_answers(self._program)
 
     def kill(self) -> None:

@@ -21,8 +21,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         cluster = postgres.ensure_running()
-        self.settings_dict.update(
-            USER=USER, PASSWORD=cluster.password, HOST=str(cluster.socket_directory), PORT=""
-        )
+        self.settings_dict.update(USER=USER, PASSWORD=cluster.password, HOST=str(cluster.socket_directory), PORT="")
         params: dict[str, Any] = super().get_connection_params()
         return params
