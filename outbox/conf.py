@@ -35,8 +35,13 @@ class OutboxSettings:
     kafka_config: Any = _setting(
         "", "librdkafka settings: a dict, or the dotted path of a function that returns one."
     )
+    # Below the upper bound no payload of any shape meets PostgreSQL's limits on jsonb, the first of which is an array
+    # of 16.8 million numbers.
     max_message_bytes: int = _setting(
-        900_000, "Largest event accepted, in bytes: payload as sent, key and headers.", at_least=1_000
+        900_000,
+        "Largest event accepted, in bytes: payload as sent, key and headers.",
+        at_least=1_000,
+        at_most=50_000_000,
     )
 
     batch_size: int = _setting(5_000, "Most events in one round of a relay.", at_least=1, at_most=50_000)

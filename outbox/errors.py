@@ -61,27 +61,27 @@ class DuplicateEvent(OutboxError):
         self.payload_differs = payload_differs
 
     def __str__(self) -> str:
-        same = "another payload: one of them will never be sent" if self.payload_differs else "the same payload"
+        payload = "another payload, so this one would never be sent" if self.payload_differs else "the same payload"
         return (
-            f"dedupe_key={self.dedupe_key!r}: tenant {self.tenant_id!r} already has event {self.event_id} with this key "
-            f'and {same}. Pass on_duplicate="return" to be given the first event.'
+            f"dedupe_key={self.dedupe_key!r}: tenant {self.tenant_id!r} already has event {self.event_id} with this "
+            f'key and {payload}. Pass on_duplicate="return" to be given the first event.'
         )
 
 
 class DuplicateInFlight(OutboxError):
-    """Another transaction has committed the same dedupe key, and this one's isolation level forbids to see it."""
+    """Another transaction has taken the same dedupe key, and this one cannot see its event. Roll back and run again."""
 
     def __init__(self, tenant_id: str | None = None, dedupe_key: str | None = None) -> None:
         super().__init__(tenant_id, dedupe_key)
         self.tenant_id = tenant_id
         self.dedupe_key = dedupe_key
+        """Both are None when one of many events is meant."""
 
     def __str__(self) -> str:
-        named = self.tenant_id is not None
-        event = f"dedupe_key={self.dedupe_key!r} of tenant {self.tenant_id!r}" if named else "A dedupe key of the events"
+        key = "a dedupe key" if self.dedupe_key is None else f"dedupe_key={self.dedupe_key!r} of {self.tenant_id!r}"
         return (
-            f"{event} was committed by another transaction after this one began. "
-            "Run the whole transaction again, or use READ COMMITTED."
+            f"Another transaction has taken {key}, and this one cannot see its event, as it began before that was "
+            "committed. Run the whole transaction again, or use READ COMMITTED."
         )
 
 

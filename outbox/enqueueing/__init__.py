@@ -1,0 +1,1 @@
+"""How an event gets into the table: validated first, then written by one statement."""
