@@ -26,6 +26,8 @@ _ALIASES = {
     "delivery.timeout.ms": "message.timeout.ms",
     "queue.buffering.max.ms": "linger.ms",
     "message.send.max.retries": "retries",
+    # The one with an underscore, which a name from the environment cannot keep.
+    "log.level": "log_level",
 }
 
 _DEFAULTS: dict[str, Any] = {

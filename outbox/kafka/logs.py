@@ -14,29 +14,36 @@ logger = logging.getLogger("outbox.kafka")
 QUIET_SECONDS = 10.0
 """A line of one kind is written once in this time; the next one says how many were left out."""
 
+# librdkafka counts from 0, emergency, to 7, debug; confluent_kafka translates for us.
+_LEVELS = (50, 50, 50, logging.ERROR, logging.WARNING, logging.INFO, logging.INFO, logging.DEBUG)
+
 
 class ClientLog:
-    """What a client of confluent_kafka takes for its logger. It never raises."""
+    """What a client of confluent_kafka takes for its logger. It never raises.
+
+    `config` is the client's; `heard` is told the facility and the text of every line, written or not.
+    """
 
     def __init__(
         self,
         config: Mapping[str, Any],
         *,
-        heard: Callable[[str], None] | None = None,
+        heard: Callable[[str, str], None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
+        self._level = logging.DEBUG if config.get("debug") else _LEVELS[int(config.get("log_level", 6))]
         self._heard = heard
         self._clock = clock
         self._kinds: dict[str, tuple[float, int]] = {}
 
     def log(self, level: int, form: str, *arguments: Any) -> None:
-        """Called by confluent_kafka, out of `poll`, with librdkafka's facility as the first argument."""
+        """Called by confluent_kafka, out of `poll`; the arguments are facility, client and text."""
         try:
-            kind = str(arguments[0]) if arguments else form
-            if self._heard is not None:
-                self._heard(kind)
-            self.write(level, kind, form % arguments)
+            facility, _, text = arguments
+            self._heard(facility, text)
+            if level >= self._level:
+                self.write(level, facility, form % arguments)
         except Exception:
             logger.exception("A line of librdkafka's log was lost.")
 

@@ -27,12 +27,10 @@ _SUSPICIOUS = frozenset(
     }
 )
 
-# librdkafka asks for a producer id when it starts, before any broker is connected, and then every 500 ms; a
-# metadata answer makes it ask at once. So the first call connects, the second has the id asked for, and when
-# the third is answered so is the request for the id: a broker answers a connection's requests in order.
-_WARMING_CALLS = 3
-_REFUSED_ID = "GETPID"
-_PAUSE_AFTER_REFUSAL = 0.02
+# librdkafka asks for a producer id when it starts, before any broker is connected, and then every 500 ms, but at
+# once when metadata arrive. The first answer comes from the bootstrap connection, the second from a broker.
+_WARMING_CALLS = 2
+_WARMING_PAUSE = 0.02
 
 
 class SenderLost(OutboxError):
@@ -53,9 +51,12 @@ class Sender:
         """When trouble with the broker first showed since `trust` was last called; monotonic seconds."""
         self.fatal: KafkaError | None = None
         """The error after which this producer delivers nothing more."""
-        self._ids_refused = 0
+        self._has_id = False
         self._log = ClientLog(config, heard=self._hear)
-        self._client: Producer | None = Producer({**config, "error_cb": self._suspect, "logger": self._log})
+        # Only the log of this context tells when the producer id is there; it has few lines.
+        contexts = ",".join(filter(None, [config.get("debug"), "eos"]))
+        callbacks = {"error_cb": self._suspect, "logger": self._log}
+        self._client: Producer | None = Producer({**config, **callbacks, "debug": contexts})
         self.produce = self._client.produce
         _senders.add(self)
 
@@ -94,15 +95,13 @@ class Sender:
         """
         deadline = time.monotonic() + timeout
         calls = 0
-        while calls < _WARMING_CALLS:
-            refused = self._ids_refused
-            if not self._connect(deadline - time.monotonic()):
+        while calls < _WARMING_CALLS or not self._has_id:
+            if self.fatal is not None or not self._connect(deadline - time.monotonic()):
                 return False
             calls += 1
-            if self._ids_refused > refused:
-                calls = 0
-                self.poll(_PAUSE_AFTER_REFUSAL)
-        return self.fatal is None
+            if calls >= _WARMING_CALLS and not self._has_id:
+                self.poll(_WARMING_PAUSE)
+        return True
 
     def purge_and_close(self, timeout: float) -> int:
         """Give up whatever is not delivered, serve all reports and close. Returns how many never came.
@@ -156,8 +155,9 @@ class Sender:
         self._client, self.produce = None, _refuse_forked
         self._alive = _refuse_forked  # type: ignore[method-assign]
 
-    def _hear(self, facility: str) -> None:
-        self._ids_refused += facility == _REFUSED_ID
+    def _hear(self, facility: str, text: str) -> None:
+        if facility == "GETPID" and "Acquired PID" in text:
+            self._has_id = True
 
     def _suspect(self, error: KafkaError) -> None:
         """librdkafka's error callback; what it raised would come out of `poll`."""

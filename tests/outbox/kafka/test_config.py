@@ -1,7 +1,5 @@
-import threading
 from typing import Any
 
-import psutil
 import pytest
 from confluent_kafka import Producer
 from pytest_django.fixtures import Settings
@@ -10,6 +8,7 @@ from outbox import conf
 from outbox.errors import InvalidSetting
 from outbox.kafka import config
 from outbox.kafka.config import REDACTED, SETTING, client_config, metadata_config, problems, producer_config
+from tests.outbox.kafka.conftest import native_threads, wait_until
 
 BROKER = {"bootstrap.servers": "127.0.0.1:9"}
 
@@ -47,6 +46,11 @@ def test_a_path_names_a_function_that_is_called_each_time(settings: Settings) ->
 def test_other_names_of_a_setting_are_understood(settings: Settings) -> None:
     settings.OUTBOX_KAFKA_CONFIG = {**BROKER, "request.required.acks": "all", "delivery.timeout.ms": "4000"}
     assert client_config() == {**BROKER, "acks": "all", "message.timeout.ms": "4000"}
+
+
+def test_the_log_level_can_come_from_the_environment(settings: Settings) -> None:
+    settings.OUTBOX_KAFKA_CONFIG = {**BROKER, "log.level": "3"}
+    assert client_config() == {**BROKER, "log_level": "3"}
 
 
 @pytest.mark.parametrize(
@@ -204,10 +208,6 @@ def test_a_private_key_is_blacked_out() -> None:
 
 
 def test_the_check_leaves_nothing_behind() -> None:
-    before = threading.active_count(), _threads()
+    before = native_threads()
     complaints(compression_type="lz4")
-    assert (threading.active_count(), _threads()) == before
-
-
-def _threads() -> int:
-    return psutil.Process().num_threads()
+    wait_until(lambda: not native_threads() - before)

@@ -1,4 +1,5 @@
 import logging
+from typing import Any
 
 import pytest
 
@@ -22,25 +23,45 @@ def test_lines_of_one_kind_are_counted_after_the_first(caplog: pytest.LogCapture
     clock = Clock()
     log = ClientLog({}, clock=clock)
     for _ in range(5):
-        log.log(logging.ERROR, "%s: down", "FAIL")
+        log.log(logging.ERROR, "%s [%s] %s", "FAIL", "c", "down")
     clock.now += QUIET_SECONDS
-    log.log(logging.ERROR, "%s: down", "FAIL")
-    assert caplog.messages == ["FAIL: down", "FAIL: down (4 more like this before)"]
+    log.log(logging.ERROR, "%s [%s] %s", "FAIL", "c", "down")
+    assert caplog.messages == ["FAIL [c] down", "FAIL [c] down (4 more like this before)"]
 
 
 def test_another_kind_is_written_at_once(caplog: pytest.LogCaptureFixture) -> None:
     log = ClientLog({}, clock=Clock())
-    log.log(logging.ERROR, "%s", "FAIL")
-    log.log(logging.ERROR, "%s", "GETPID")
-    assert caplog.messages == ["FAIL", "GETPID"]
+    log.log(logging.ERROR, "%s [%s] %s", "FAIL", "c", "down")
+    log.log(logging.ERROR, "%s [%s] %s", "GETPID", "c", "no id")
+    assert caplog.messages == ["FAIL [c] down", "GETPID [c] no id"]
+
+
+@pytest.mark.parametrize(
+    ("config", "written"),
+    [
+        ({}, [logging.INFO, logging.ERROR]),
+        ({"log_level": "3"}, [logging.ERROR]),
+        ({"log_level": 0}, []),
+        ({"log_level": 7}, [logging.DEBUG, logging.INFO, logging.ERROR]),
+        ({"debug": "broker"}, [logging.DEBUG, logging.INFO, logging.ERROR]),
+    ],
+)
+def test_only_what_the_operator_wants_is_written(
+    caplog: pytest.LogCaptureFixture, config: dict[str, Any], written: list[int]
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="outbox.kafka")
+    log = ClientLog(config, clock=Clock())
+    for level in (logging.DEBUG, logging.INFO, logging.ERROR):
+        log.log(level, "%s [%s] %s", str(level), "c", "text")
+    assert [record.levelno for record in caplog.records] == written
 
 
 def test_a_listener_hears_every_line(caplog: pytest.LogCaptureFixture) -> None:
-    heard: list[str] = []
-    log = ClientLog({}, heard=heard.append, clock=Clock())
-    log.log(logging.INFO, "%s", "FAIL")
-    log.log(logging.INFO, "%s", "FAIL")
-    assert heard == ["FAIL", "FAIL"]
+    heard: list[tuple[str, str]] = []
+    log = ClientLog({"log_level": 0}, heard=lambda *line: heard.append(line), clock=Clock())
+    log.log(logging.DEBUG, "%s [%s] %s", "GETPID", "c", "an id")
+    log.log(logging.DEBUG, "%s [%s] %s", "GETPID", "c", "another")
+    assert heard == [("GETPID", "an id"), ("GETPID", "another")]
 
 
 def test_a_line_that_cannot_be_written_raises_nothing(caplog: pytest.LogCaptureFixture) -> None:
