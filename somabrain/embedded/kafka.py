@@ -57,11 +57,17 @@ class KafkaBroker:
 
     def start(self) -> None:
         """Start the broker and wait until it answers a metadata request."""
+        if not _is_free(self.port):
+            raise EmbeddedServerError(f"Kafka cannot start on port {self.port}: something else listens there.")
         self._write_configuration()
         if not (self.data_dir / "data" / "meta.properties").exists():
             self._format()
         self._program = Leashed(_java("kafka.Kafka", self._configuration), log=self.log, environment=os.environ)
-        self._wait_until_it_answers(self._program)
+        try:
+            self._wait_until_it_answers(self._program)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """SIGKILL: what a crash leaves is what the next start finds."""
@@ -126,7 +132,7 @@ class KafkaBroker:
         self._configuration.write_text("\n".join(lines) + "\n")
 
     def _format(self) -> None:
-        command = _java("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", self._configuration)
+        command = _java("kafka.tools.StorageTool", "format", "-t", _draw_cluster_id(), "-c", self._configuration)
         with self.log.open("ab") as output:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603
         if done.returncode:
@@ -139,12 +145,16 @@ class KafkaBroker:
             if program.returncode is not None:
                 raise EmbeddedServerError(f"Kafka did not start:\n{self._last_words()}")
             try:
-                if client.list_topics(timeout=0.5).brokers:
+                # Whoever else has the port would answer too.
+                if client.list_topics(timeout=0.5).cluster_id == self._cluster_id():
                     return
             except KafkaException:
                 continue
-        self.kill()
         raise EmbeddedServerError(f"Kafka did not answer within {_START_SECONDS} s:\n{self._last_words()}")
+
+    def _cluster_id(self) -> str:
+        lines = (self.data_dir / "data" / "meta.properties").read_text().splitlines()
+        return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
 
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-2_000:].strip()
@@ -177,7 +187,7 @@ def _java(*arguments: str | Path) -> list[str]:
     return [java, *_JVM, "-cp", str(libs / "*"), *map(str, arguments)]
 
 
-def _cluster_id() -> str:
+def _draw_cluster_id() -> str:
     """Kafka reads a leading dash as an option."""
     while (drawn := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
@@ -186,10 +196,17 @@ def _cluster_id() -> str:
 
 def _free_port() -> int:
     for port in random.sample(_PORTS, k=100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if _is_free(port):
             return port
     raise EmbeddedServerError(f"No free port found between {_PORTS.start} and {_PORTS.stop}.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the broker does it, which may follow another one whose connections still linger.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
