@@ -7,9 +7,11 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, register
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from outbox import conf
+from outbox.kafka import config as kafka
 
 
 @register("outbox")
@@ -19,18 +21,24 @@ def check_settings(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list
 
 @register("outbox")
 def check_database(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    alias = _alias()
+    if conf.problems():
+        return []
+    alias = conf.get().database
     if alias not in connections.settings:
-        return [
-            Error(
-                f"OUTBOX_DATABASE={alias!r}: no such alias in DATABASES; there are {', '.join(connections.settings)}.",
-                id="outbox.E002",
-            )
-        ]
+        known = ", ".join(connections.settings)
+        return [Error(f"OUTBOX_DATABASE={alias!r}: no such alias in DATABASES; known are {known}.", id="outbox.E002")]
     if connections[alias].vendor != "postgresql":
         return [Error(f"OUTBOX_DATABASE={alias!r}: the outbox needs PostgreSQL.", id="outbox.E003")]
     return []
 
 
-def _alias() -> str:
-    return DEFAULT_DB_ALIAS if conf.problems() else conf.get().database
+@register("outbox")
+def check_kafka(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """A function that finds the broker at run time is not called here: it may need one that is not up yet."""
+    if conf.problems() or isinstance(conf.get().kafka_config, str):
+        return []
+    try:
+        problems = kafka.problems(kafka.client_config())
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="outbox.E004")]
+    return [Error(f"Kafka setting {each.name}={each.value}: {each.message}.", id="outbox.E005") for each in problems]

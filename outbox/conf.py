@@ -32,9 +32,7 @@ class OutboxSettings:
     """A consistent reading of all `OUTBOX_*` settings."""
 
     database: str = _setting("default", "Alias of the database that holds the outbox.")
-    kafka_config: Any = _setting(
-        "", "librdkafka settings: a dict, or the dotted path of a function that returns one."
-    )
+    kafka_config: Any = _setting("", "librdkafka settings: a dict, or the dotted path of a function that returns one.")
     # Below the upper bound no payload of any shape meets PostgreSQL's limits on jsonb, the first of which is an array
     # of 16.8 million numbers.
     max_message_bytes: int = _setting(
@@ -73,9 +71,7 @@ class OutboxSettings:
     max_attempts: int = _setting(20, "Failed attempts after which an event is a dead letter.", at_least=1)
     backoff_base_seconds: float = _setting(0.5, "Backoff after the first failed attempt, doubled after each.", above=0)
     backoff_max_seconds: float = _setting(300.0, "Longest backoff between two attempts.", above=0)
-    dead_letter_blocks_key: bool = _setting(
-        False, "Whether a dead letter keeps the later events of its key waiting."
-    )
+    dead_letter_blocks_key: bool = _setting(False, "Whether a dead letter keeps the later events of its key waiting.")
 
     notify: bool = _setting(True, "Wake relays by NOTIFY after a commit.")
     notify_interval_seconds: float = _setting(

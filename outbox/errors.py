@@ -89,5 +89,5 @@ class ProducerLost(OutboxError):
     """The Kafka producer cannot go on and must be replaced."""
 
 
-class LeaseLost(OutboxError):
-    """A lane was taken over while this relay was away."""
+class RelayBuried(OutboxError):
+    """This relay was taken for dead and its lanes were given to others."""

@@ -105,9 +105,7 @@ class OutboxEvent(models.Model):
         # Only the first is touched by pending -> sent; the partial ones cost the drain nothing.
         indexes = (
             BTreeIndex(fields=["status", "tenant_id", "created_at"], name="ix_outbox_status_tenant_created"),
-            BTreeIndex(
-                fields=["available_at"], name="ix_outbox_due", condition=Q(status=EventStatus.SCHEDULED)
-            ),
+            BTreeIndex(fields=["available_at"], name="ix_outbox_due", condition=Q(status=EventStatus.SCHEDULED)),
             BTreeIndex(
                 fields=["tenant_id", "partition_key"],
                 name="ix_outbox_blocked_key",

@@ -12,19 +12,27 @@ class TenantPolicy(models.Model):
 
     tenant_id = models.CharField(max_length=TENANT_MAX_LENGTH, db_collation="C", primary_key=True)
     weight = models.FloatField(
-        default=1, db_default=1, help_text="Share of the relays relative to others.",
+        default=1,
+        db_default=1,
+        help_text="Share of the relays relative to others.",
         validators=[MinValueValidator(0.001)],
     )
     rate = models.FloatField(
-        null=True, blank=True, help_text="Most events per second; empty: no limit.",
+        null=True,
+        blank=True,
+        help_text="Most events per second; empty: no limit.",
         validators=[MinValueValidator(0.001)],
     )
     batch_quota = models.IntegerField(
-        null=True, blank=True, help_text="Most events of the tenant in one round; empty: no limit.",
+        null=True,
+        blank=True,
+        help_text="Most events of the tenant in one round; empty: no limit.",
         validators=[MinValueValidator(1)],
     )
     backlog_limit = models.BigIntegerField(
-        null=True, blank=True, help_text="Pending events above which the tenant counts as overloaded; empty: no limit.",
+        null=True,
+        blank=True,
+        help_text="Pending events above which the tenant counts as overloaded; empty: no limit.",
         validators=[MinValueValidator(1)],
     )
     paused = models.BooleanField(default=False, db_default=False)
@@ -32,7 +40,9 @@ class TenantPolicy(models.Model):
     paused_reason = models.TextField(blank=True, default="", db_default="")
     paused_until = models.DateTimeField(null=True, blank=True, help_text="Resumes by itself then; empty: does not.")
     retention_days = models.IntegerField(
-        null=True, blank=True, help_text="Days that sent events are kept; empty: for ever.",
+        null=True,
+        blank=True,
+        help_text="Days that sent events are kept; empty: for ever.",
         validators=[MinValueValidator(1)],
     )
     updated_at = models.DateTimeField(auto_now=True)

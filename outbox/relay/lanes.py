@@ -62,6 +62,8 @@ class Lane:
         "produced_at",
         "rate",
         "rate_clock",
+        "rest_until",
+        "rests",
         "rewind_to",
         "safe",
         "sender",
@@ -76,7 +78,9 @@ class Lane:
         "woken",
     )
 
-    def __init__(self, *, tenant: str, token: int, virtual_time: float, floor: int, now: float, deadline: float) -> None:
+    def __init__(
+        self, *, tenant: str, token: int, virtual_time: float, floor: int, now: float, deadline: float
+    ) -> None:
         self.tenant = tenant
         self.token = token
         self.virtual_time = virtual_time
@@ -108,6 +112,8 @@ class Lane:
         self.constant_headers: Any = None
         self.sender: Sender | None = None
         self.suspect_until = 0.0
+        self.rest_until = 0.0
+        self.rests = 0
         self.isolated = False
         self.produced_at = 0.0
         self.outstanding = 0
@@ -183,8 +189,13 @@ class Lane:
             and not self.paused
             and self.topic_wait is None
             and self.rewind_to is None
-            and now < self.deadline
+            and self.rest_until <= now < self.deadline
         )
+
+    def rest(self, now: float) -> None:
+        """After a failure that is nobody's fault: try again, but not in a tight loop."""
+        self.rest_until = now + min(2.0, 0.02 * 2.0 ** min(self.rests, 10))
+        self.rests += 1
 
     def allowance(self, now_us: int) -> float:
         """Events that rate and quota let through now.

@@ -12,6 +12,7 @@ from outbox import conf
 from outbox.kafka.config import client_config, producer_config
 from outbox.kafka.producer import Sender
 from outbox.kafka.topics import TopicDirectory
+from outbox.relay import metrics
 from outbox.relay.fetch import fetch, large_payloads
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.outcome import Outcomes
@@ -43,7 +44,7 @@ class Relay:
         self._outcomes = Outcomes(
             settings=settings,
             state=self._tenure.state,
-            broker_answered_since=self._senders.answered_since,
+            broker_answers=self._senders.answers,
             random=random.random,
         )
         self._pace = Pace(settings)
@@ -126,7 +127,9 @@ class Relay:
         self._collect(overdue, until=now + self._pace.round_seconds(now))
         self._await_settle()
         self.steering.submit(self._outcomes)
-        self._pace.took(events=events, seconds=time.monotonic() - now)
+        seconds = time.monotonic() - now
+        self._pace.took(events=events, seconds=seconds)
+        metrics.ROUND_SECONDS.observe(seconds)
         return events > 0
 
     def _plan(self, lanes: Iterable[Lane], budget: int, now: float) -> Plan:
@@ -214,11 +217,7 @@ class Relay:
             self._publish(part, now)
 
     def _has_just_woken(self, lane: Lane) -> bool:
-        return (
-            lane.hungry
-            and lane.woken
-            and (lane.idle or lane.virtual_time <= self._tenure.virtual_now)
-        )
+        return lane.hungry and lane.woken and (lane.idle or lane.virtual_time <= self._tenure.virtual_now)
 
     # rest
 

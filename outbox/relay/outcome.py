@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 
 from outbox.conf import OutboxSettings
@@ -21,13 +22,15 @@ class Outcomes:
         *,
         settings: OutboxSettings,
         state: Callable[..., LaneState],
-        broker_answered_since: Callable[[float], bool],
+        broker_answers: Callable[[float], bool],
         random: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._state = state
-        self._broker_answered_since = broker_answered_since
+        self._broker_answers = broker_answers
         self._random = random
+        self._clock = clock
 
     def job(self, lanes: Iterable[Lane]) -> Settle:
         """Everything reported so far, and the release of the lanes that have nothing more under way."""
@@ -47,12 +50,15 @@ class Outcomes:
             job.acknowledged.append(Acknowledged(lane.tenant, lane.token, lane.ids, lane.partitions, lane.offsets))
             job.fenced[lane.tenant] = lane.token
             lane.ids, lane.partitions, lane.offsets = [], [], []
+            lane.rests = 0
 
     def _add_failures(self, job: Settle, lane: Lane) -> None:
         failures, lane.failures = lane.failures, []
         for failure in failures:
             failed = self._failed(lane, failure)
-            if failed is not None:
+            if failed is None:
+                lane.rest(self._clock())
+            else:
                 job.failed.append(failed)
                 job.fenced[lane.tenant] = lane.token
                 lane.blocked = True
@@ -70,7 +76,8 @@ class Outcomes:
             kind,
             attempts=before,
             max_attempts=self._settings.max_attempts,
-            broker_answered=self._broker_answered_since(lane.produced_at),
+            # A positive code is the broker's own; a negative one is librdkafka's and says nothing about the broker.
+            broker_answered=failure.code > 0 or self._broker_answers(lane.produced_at),
         )
         if disposition is Disposition.NEUTRAL:
             return None

@@ -29,9 +29,7 @@ def plan(
     virtual_now = max(virtual_now, min((lane.virtual_time for lane, _ in part if not lane.idle), default=virtual_now))
     for lane, _ in part:
         _end_idleness(lane, virtual_now)
-    claims = [
-        Claim(lane.virtual_time, lane.weight, lane.cost, min(most, lane.predicted)) for lane, most in part
-    ]
+    claims = [Claim(lane.virtual_time, lane.weight, lane.cost, min(most, lane.predicted)) for lane, most in part]
     counts = shares(claims, budget=budget, quantum=quantum)
     return _quotas(part, counts, quantum=quantum, most_bytes=most_bytes, virtual_now=virtual_now)
 

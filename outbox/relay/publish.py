@@ -215,4 +215,3 @@ class Publisher:
         if row[ID] not in self._loaded:
             self._loaded = self._load(rows[at:])
         return self._loaded.pop(row[ID], None)
-

@@ -14,6 +14,7 @@ from contextlib import suppress
 from outbox.errors import ProducerLost
 from outbox.kafka.producer import Sender
 from outbox.kafka.topics import TopicDirectory
+from outbox.relay import metrics
 from outbox.relay.lanes import Lane
 
 QUARANTINE_SECONDS = 60.0
@@ -64,6 +65,7 @@ class Senders:
         outage = self._topics.alive is False
         if outage != self._topics.watching:
             self._topics.watching = outage
+            metrics.BROKER_UP.set(not outage)
         return not outage
 
     def judge(self, busy: Iterable[Lane], now: float) -> None:
@@ -73,18 +75,19 @@ class Senders:
             if self._retired:
                 self._close_empty()
             return
-        since = min(lane.produced_at for lane in stuck)
+        self._topics.ping()
         late = [lane for lane in stuck if now - lane.produced_at > self._deadline]
         if late:
             self._purge(late, now)
-        elif not self.answered_since(since + self._suspect_after):
-            self._topics.ping()
-        elif any(lane.sender is self.main for lane in stuck):
+        elif self.answers(min(lane.produced_at for lane in stuck)) and any(lane.sender is self.main for lane in stuck):
             self._retired.append(self.main)
             self.main = self._make(False)
 
-    def answered_since(self, moment: float) -> bool:
-        """Whether the broker has answered a metadata request since `moment` (monotonic seconds)."""
+    def answers(self, produced_at: float) -> bool:
+        """Whether the broker still answers, while what was produced then (monotonic seconds) stays without report."""
+        return self._topics.alive is True and self._answered_since(produced_at + self._suspect_after)
+
+    def _answered_since(self, moment: float) -> bool:
         return self._topics.last_answer is not None and self._topics.last_answer > moment
 
     def purge_all(self) -> None:
@@ -106,7 +109,7 @@ class Senders:
             raise ProducerLost(f"The producer cannot go on: {sender.fatal.str()}.")
 
     def _ask_for_the_broker(self, suspect_since: float) -> None:
-        if self.answered_since(suspect_since):
+        if self._answered_since(suspect_since):
             self.main.trust()
         else:
             self._topics.ping()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -65,8 +66,14 @@ class Settle:
 
     lost: set[str] = field(default_factory=set)
     """Filled in by the thread: lanes that were no longer ours; nothing of theirs was written."""
+    seconds: float = 0.0
 
     def run(self, connection: Connection, owner: uuid.UUID) -> None:
+        began = time.monotonic()
+        self._write(connection, owner)
+        self.seconds = time.monotonic() - began
+
+    def _write(self, connection: Connection, owner: uuid.UUID) -> None:
         with connection.transaction():
             self._fence(connection, owner)
             self._mark_sent(connection)

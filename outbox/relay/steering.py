@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 
 from outbox import conf, wakeup
+from outbox.relay import metrics
 from outbox.relay.lanes import Lane
 from outbox.relay.late import Sample
 from outbox.relay.outcome import Outcomes
@@ -123,6 +124,7 @@ class Steering:
         self._renew_at = now + self._settings.renew_seconds
         self._renewing = True
         self.watcher.vitals.lanes = len(self.tenure.lanes)
+        metrics.LANES_HELD.set(len(self.tenure.lanes))
         self.watcher.vitals.published = self.published
         self.settler.submit(self.tenure.renewal(now))
 
@@ -168,9 +170,16 @@ class Steering:
         self._forget_clean(lanes)
 
     def _count(self, job: Settle) -> None:
-        self.published += sum(len(lane.ids) for lane in job.acknowledged)
-        self.failed_attempts += len(job.failed)
-        self.dead_letters += sum(event.delay is None for event in job.failed)
+        published = sum(len(lane.ids) for lane in job.acknowledged)
+        self.published += published
+        metrics.PUBLISHED.inc(published)
+        metrics.SETTLE_SECONDS.observe(job.seconds)
+        for event in job.failed:
+            self.failed_attempts += 1
+            metrics.FAILED_ATTEMPTS.labels(event.error_class).inc()
+            if event.delay is None:
+                self.dead_letters += 1
+                metrics.DEAD_LETTERS.labels(event.error_class).inc()
 
     def _released(self, job: Settle, now: float) -> None:
         for state in job.released:
@@ -189,7 +198,8 @@ class Steering:
         for lane in lanes:
             logger.warning("lane %s was taken over; what was under way may be delivered twice", lane.tenant)
             self.lanes_lost += 1
-            lane.leaving = True
+            metrics.LANES_LOST.inc()
+            lane.leaving, lane.deadline = True, 0.0
             if self.busy.get(lane.tenant) is lane:
                 del self.busy[lane.tenant]
             self.tenure.forget(lane, now=now, again_at=now + self._settings.lease_seconds)

@@ -16,6 +16,8 @@ from outbox.relay.settle import LaneState, Renew
 
 MOST_CANDIDATES = 1_000
 RECENT_SECONDS = 300.0
+MOST_CREDIT = 10_000.0
+"""How far behind the others, in service units, a lane may start that had work while nobody held it."""
 AHEAD_QUANTA = 250
 """How far a lane may run ahead of the least served one before it makes room, in quanta."""
 
@@ -42,7 +44,8 @@ class Tenure:
         """Tenant -> earliest time (monotonic) at which to ask for its lane."""
         self.fleet = Fleet()
         self.sample = sample
-        self.virtual_now = query(connection, sql.load("fleet"))[0][3] or 0.0
+        _, _, least, most, _ = query(connection, sql.load("fleet"))[0]
+        self.virtual_now: float = most or 0.0 if least is None else least
         self._rows: set[str] = set()
         self._recent: dict[str, float] = {}
 
@@ -84,6 +87,7 @@ class Tenure:
             "owner": self.relay_id,
             "lease": self.settings.lease_seconds,
             "virtual_now": self.virtual_now,
+            "most_credit": MOST_CREDIT,
         }
         claimed = [self._held(row, now) for row in query(self.connection, sql.load("claim"), params)]
         for lane in claimed:
@@ -146,7 +150,7 @@ class Tenure:
         leased, waiting, least, _, relays = job.fleet
         self.fleet = Fleet(leased=leased, waiting=waiting, least_virtual_time=least, relays=max(1, relays))
         if least is not None:
-            self.virtual_now = max(self.virtual_now, least)
+            self.virtual_now = least
         return lost
 
     def _take_over(self, lane: Lane, state: LaneState, job: Renew, row: tuple[Any, ...]) -> None:

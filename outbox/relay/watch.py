@@ -18,6 +18,7 @@ from typing import Any
 
 import outbox
 from outbox import conf, sql
+from outbox.errors import RelayBuried
 from outbox.relay.late import Sample, Sampler
 from outbox.relay.session import Connection, connect, lock_key, query
 
@@ -148,21 +149,21 @@ class Watcher:
         now, published = time.monotonic(), self.vitals.published
         rate = (published - before) / (now - then) if now > then else 0.0
         self._rate_base = (now, published)
-        query(
+        alive = query(
             self._connection,
             "UPDATE outbox_relays SET heartbeat_at = clock_timestamp(), rate = %(rate)s, lanes = %(lanes)s"
-            " WHERE id = %(id)s",
+            " WHERE id = %(id)s RETURNING id",
             {"id": self._relay_id, "rate": rate, "lanes": self.vitals.lanes},
         )
+        if not alive:
+            raise RelayBuried("Another relay found our session gone and has taken our lanes.")
 
     def _bury_the_dead(self) -> None:
         """Whoever gets the advisory lock of another relay knows that its session, hence the relay, is gone."""
         if not conf.get().session_takeover:
             self._bury_the_silent()
             return
-        others = query(
-            self._connection, "SELECT id FROM outbox_relays WHERE id <> %(id)s", {"id": self._relay_id}
-        )
+        others = query(self._connection, "SELECT id FROM outbox_relays WHERE id <> %(id)s", {"id": self._relay_id})
         for (other,) in others:
             key = {"key": lock_key(other)}
             if query(self._connection, "SELECT pg_try_advisory_lock(%(key)s::bigint)", key)[0][0]:

@@ -3,7 +3,9 @@
 -- not saved up. Lanes that another relay is claiming at this moment are passed over.
 WITH wanted AS MATERIALIZED (
     SELECT l.tenant_id,
-           CASE WHEN l.has_work THEN l.virtual_time ELSE greatest(l.virtual_time, %(virtual_now)s) END AS virtual_time
+           greatest(
+               l.virtual_time, %(virtual_now)s - CASE WHEN l.has_work THEN %(most_credit)s ELSE 0 END
+           ) AS virtual_time
     FROM outbox_lanes l
     LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
     WHERE l.tenant_id = ANY (%(candidates)s::text[])

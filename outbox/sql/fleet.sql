@@ -1,7 +1,13 @@
 -- What a relay must know of the others: lanes leased, lanes that wait, the least served lane with work, relays alive.
-SELECT count(*) FILTER (WHERE owner IS NOT NULL),
-       count(*) FILTER (WHERE owner IS NULL AND has_work),
-       min(virtual_time) FILTER (WHERE has_work),
-       max(virtual_time),
+-- A paused tenant or one above its rate waits for nobody.
+SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
+       count(*) FILTER (WHERE l.owner IS NULL AND waits.waits),
+       min(l.virtual_time) FILTER (WHERE l.owner IS NOT NULL OR waits.waits),
+       max(l.virtual_time),
        (SELECT count(*) FROM outbox_relays WHERE heartbeat_at > clock_timestamp() - interval '5 seconds')
-FROM outbox_lanes
+FROM outbox_lanes l
+LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
+CROSS JOIN LATERAL (
+    SELECT l.has_work AND (l.rate_clock IS NULL OR l.rate_clock <= clock_timestamp())
+        AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true)) AS waits
+) waits
