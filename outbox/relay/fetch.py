@@ -32,7 +32,8 @@ def fetch(connection: Connection, lanes: list[Lane], quotas: list[int]) -> list[
 
 def large_payloads(connection: Connection, rows: list[Row]) -> dict[int, str]:
     """Payloads of the first rows among those that came without one, as many as fit into one group."""
-    ids, total = [], 0
+    ids: list[int] = []
+    total = 0
     for row in rows:
         if row[PAYLOAD] is None:
             total += row[BYTES]

@@ -125,7 +125,7 @@ class Tenure:
 
     # renew
 
-    def renewal(self, now: float) -> Renew | None:
+    def renewal(self, now: float) -> Renew:
         lanes = [lane for lane in self.lanes.values() if not lane.leaving]
         self._recent = {name: at for name, at in self._recent.items() if now - at < RECENT_SECONDS}
         return Renew(
