@@ -7,7 +7,7 @@ from outbox.models.names import TENANT_MAX_LENGTH, TENANT_PATTERN
 
 
 class OutboxLane(models.Model):
-    """The order of one tenant's events and the lease on it. Written by relays only, so an enqueue never waits for it."""
+    """One tenant's order and the lease on it. Written by relays only, so an enqueue never waits for it."""
 
     tenant_id = models.CharField(max_length=TENANT_MAX_LENGTH, db_collation="C", primary_key=True)
     virtual_time = models.FloatField(default=0, db_default=0, help_text="Service received, divided by weight.")

@@ -1,4 +1,4 @@
-"""What relays count, each process for itself; a scrape adds them up. No tenant is a label: backlogs are, see outbox.metrics."""
+"""What relays count, each process for itself; a scrape adds them up. Backlogs per tenant stand in outbox.metrics."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ SHARED_PAUSE_SECONDS = 0.5
 
 
 class Steering:
-    """Everything about lanes that is not a round. Belongs to the relay's thread; its own threads only tell it things."""
+    """Everything about lanes that is not a round. Belongs to the relay's thread; other threads only tell it things."""
 
     def __init__(self, *, relay_id: uuid.UUID, connection: Connection, wake: threading.Event) -> None:
         self._settings = conf.get()
