@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 from outbox import conf
 from outbox.kafka.config import client_config, producer_config
@@ -36,11 +37,15 @@ class Relay:
         self._settings = settings = conf.get()
         self._wake = threading.Event()
         self._stopping = False
-        self._connection = connect("rounds")
-        hold_identity(self._connection, self.id)
-        self.steering = Steering(relay_id=self.id, connection=self._connection, wake=self._wake)
+        with ExitStack() as opened:
+            self._connection = connect("rounds")
+            opened.callback(self._connection.close)
+            hold_identity(self._connection, self.id)
+            self.steering = Steering(relay_id=self.id, connection=self._connection, wake=self._wake)
+            opened.callback(self.steering.abandon)
+            self._make_kafka_side(opened)
+            self._opened = opened.pop_all()
         self._tenure = self.steering.tenure
-        self._make_kafka_side()
         self._outcomes = Outcomes(
             settings=settings,
             state=self._tenure.state,
@@ -54,19 +59,21 @@ class Relay:
         self._look_at = 0.0
         self._active_at = time.monotonic()
 
-    def _make_kafka_side(self) -> None:
+    def _make_kafka_side(self, opened: ExitStack) -> None:
         base = client_config()
         times = {
             "delivery_timeout": self._settings.delivery_timeout_seconds,
             "message_timeout": self._settings.message_timeout_seconds,
         }
         self._topics = TopicDirectory(base, on_change=self._wake.set)
+        opened.callback(self._topics.close)
         self._senders = Senders(
             make=lambda isolate: Sender(producer_config(base=base, isolate=isolate, **times)),
             topics=self._topics,
             suspect_after=min(1.0, self._settings.delivery_timeout_seconds / 3),
             deadline=self._settings.delivery_timeout_seconds,
         )
+        opened.callback(self._senders.purge_all)
         self._publisher = Publisher(
             topics=self._topics,
             between=self._between,
@@ -102,10 +109,7 @@ class Relay:
 
     def abandon(self) -> None:
         """After an error. First of all nothing of ours may be delivered any more: the lanes may be another's."""
-        self._senders.purge_all()
-        self._topics.close()
-        self.steering.abandon()
-        self._connection.close()
+        self._opened.close()
 
     # a round
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 from outbox import conf, wakeup
 from outbox.relay import metrics
@@ -31,11 +32,16 @@ class Steering:
     def __init__(self, *, relay_id: uuid.UUID, connection: Connection, wake: threading.Event) -> None:
         self._settings = conf.get()
         self._wake = wake
-        self.watcher = Watcher(relay_id=relay_id, known=lambda: self.tenure.known(), wake=wake.set)
-        self.tenure = Tenure(connection=connection, relay_id=relay_id, sample=self.watcher.first_sample)
-        self.listener = Listener(wake=wake.set)
-        self.settler = Settler(owner=relay_id, wake=wake.set)
-        self.watcher.start()
+        with ExitStack() as opened:
+            self.watcher = Watcher(relay_id=relay_id, known=lambda: self.tenure.known(), wake=wake.set)
+            opened.callback(self.watcher.abandon)
+            self.tenure = Tenure(connection=connection, relay_id=relay_id, sample=self.watcher.first_sample)
+            self.listener = Listener(wake=wake.set)
+            opened.callback(self.listener.close)
+            self.settler = Settler(owner=relay_id, wake=wake.set)
+            opened.callback(self.settler.abandon)
+            self.watcher.start()
+            self._opened = opened.pop_all()
         self.busy: dict[str, Lane] = {}
         """Lanes with something produced or reported, or to be given back, that no settle has committed yet."""
         self.published = self.failed_attempts = self.dead_letters = self.lanes_lost = 0
@@ -217,8 +223,5 @@ class Steering:
         self.watcher.close()
 
     def abandon(self) -> None:
-        for part in (self.settler, self.listener, self.watcher):
-            try:
-                part.abandon()
-            except Exception:
-                logger.debug("while letting go of a failed relay", exc_info=True)
+        """After an error: everything is let go, whatever state it is in."""
+        self._opened.close()

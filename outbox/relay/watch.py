@@ -98,7 +98,8 @@ class Watcher:
         self._stop.set()
         self.scan_now.set()
         self._connection.close()
-        self._thread.join(timeout=10)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
 
     def _work(self) -> None:
         settings = conf.get()
@@ -245,8 +246,6 @@ class Listener:
         self._stop.set()
         self._thread.join(timeout=5)
         self._connection.close()
-
-    abandon = close
 
     def _work(self) -> None:
         try:
