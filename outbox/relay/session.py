@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -58,6 +60,16 @@ def lock_key(relay_id: uuid.UUID) -> int:
 def hold_identity(connection: Connection, relay_id: uuid.UUID) -> None:
     if conf.get().session_takeover:
         query(connection, "SELECT pg_advisory_lock(%(key)s::bigint)", {"key": lock_key(relay_id)})
+
+
+def cut_off(connection: Connection, thread: threading.Thread) -> None:
+    """Ends a thread that may be inside a statement on its session. A session in use is never closed under it."""
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=1)
+    if thread.ident is not None:
+        thread.join(timeout=10)
+    if not thread.is_alive():
+        connection.close()
 
 
 def array(values: list[Any]) -> str:

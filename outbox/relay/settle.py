@@ -7,15 +7,12 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-import psycopg
-
 from outbox import sql
-from outbox.relay.session import Connection, array, connect, numbers, query
+from outbox.relay.session import Connection, array, connect, cut_off, numbers, query
 
 
 @dataclass(slots=True)
@@ -189,9 +186,8 @@ class Settler:
 
     def abandon(self) -> None:
         """Ends the thread, whatever it is at."""
-        with suppress(psycopg.Error):
-            self._connection.cancel_safe(timeout=1)
-        self.close()
+        self._jobs.put(None)
+        cut_off(self._connection, self._thread)
 
     def _work(self) -> None:
         try:

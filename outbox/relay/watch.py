@@ -20,7 +20,7 @@ import outbox
 from outbox import conf, sql
 from outbox.errors import RelayBuried
 from outbox.relay.late import Sample, Sampler
-from outbox.relay.session import Connection, connect, lock_key, query
+from outbox.relay.session import Connection, connect, cut_off, lock_key, query
 
 SCAN_CHUNK = 2_000
 PROMOTE_CHUNK = 1_000
@@ -97,9 +97,7 @@ class Watcher:
         """The same after the database went away: nothing is said to it any more."""
         self._stop.set()
         self.scan_now.set()
-        self._connection.close()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=10)
+        cut_off(self._connection, self._thread)
 
     def _work(self) -> None:
         settings = conf.get()
