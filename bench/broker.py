@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import Self
 
 import psycopg
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -47,7 +48,8 @@ def delete_topic(bootstrap_servers: str, topic: str) -> None:
 
 def drained(bootstrap_servers: str, topic: str, *, database_url: str) -> Drained:
     """Count and time what arrived on the topic; start and end of processes are outside, whatever they run."""
-    messages, first = _first_arrival(bootstrap_servers, topic)
+    with Watermarks(bootstrap_servers, topic) as watermarks:
+        messages, first = watermarks.messages(), watermarks.first_arrival()
     with psycopg.connect(database_url) as connection:
         answer = connection.execute(
             "SELECT count(*), extract(epoch FROM max(sent_at)) FROM outbox_events "
@@ -59,19 +61,40 @@ def drained(bootstrap_servers: str, topic: str, *, database_url: str) -> Drained
     return Drained(sent=sent, messages=messages, seconds=float(last) - first)
 
 
-def _first_arrival(bootstrap_servers: str, topic: str) -> tuple[int, float]:
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": f"bench-{uuid.uuid4()}"})
-    try:
-        count, first = 0, float("inf")
-        for partition in range(PARTITIONS):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
-            if high > low:
-                count += high - low
-                message = _at(consumer, TopicPartition(topic, partition, low))
-                first = min(first, message.timestamp()[1] / 1_000)
-        return count, first
-    finally:
-        consumer.close()
+class Watermarks:
+    """How many messages a topic holds, asked of the broker for next to nothing."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._topic = topic
+        self._consumer = _consumer(bootstrap_servers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def messages(self) -> int:
+        """As of now."""
+        return sum(high - low for low, high in self.bounds())
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """First and next offset of each partition."""
+        places = [TopicPartition(self._topic, partition) for partition in range(PARTITIONS)]
+        return [self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT) for place in places]
+
+    def first_arrival(self) -> float:
+        """When the broker appended the topic's first message, in seconds since 1970."""
+        first = [
+            _at(self._consumer, TopicPartition(self._topic, partition, low)).timestamp()[1] / 1_000
+            for partition, (low, high) in enumerate(self.bounds())
+            if high > low
+        ]
+        return min(first)
+
+
+def _consumer(bootstrap_servers: str) -> Consumer:
+    return Consumer({"bootstrap.servers": bootstrap_servers, "group.id": f"bench-{uuid.uuid4()}"})
 
 
 def _at(consumer: Consumer, place: TopicPartition) -> Message:
