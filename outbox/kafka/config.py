@@ -38,8 +38,9 @@ _DEFAULTS: dict[str, Any] = {
     "batch.size": 256 * 1024,
     # An unknown topic is reported after this time, and not only when the message expires.
     "topic.metadata.propagation.max.ms": 2_000,
-    # With librdkafka's 10 s a broker that is back stays unnoticed for as long.
-    "reconnect.backoff.ms": 50,
+    # librdkafka waits half of the first before it connects to a broker that the bootstrap server names. With
+    # its 10 s for the second, a broker that is back stays unnoticed for as long.
+    "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 500,
     "socket.keepalive.enable": True,
     "log.connection.close": False,
@@ -104,7 +105,7 @@ def metadata_config(*, base: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in _canonical(base).items() if name not in _OF_EVENTS}
     return {
         **given,
-        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": 100,
         "log.connection.close": False,
     }

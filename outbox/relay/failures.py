@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from functools import lru_cache
 
 from confluent_kafka import KafkaError
@@ -36,37 +35,6 @@ class Disposition(enum.Enum):
     """Nothing is burned, and the event stays pending."""
     ISOLATE = "isolate"
     """Nothing is burned, and the event is sent again as a batch of its own: that shows whether it is bad."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What a failed delivery comes to."""
-
-    failure: FailureClass
-    error_class: str
-    disposition: Disposition
-
-
-def judge(
-    code: int,
-    *,
-    attempts: int,
-    max_attempts: int,
-    broker_answered: bool | None,
-    alone: bool = True,
-    poison_attempts: int = 1,
-) -> Verdict:
-    """`classify`, `error_class` and `decide` in one."""
-    failure = classify(code)
-    disposition = decide(
-        failure,
-        attempts=attempts,
-        max_attempts=max_attempts,
-        broker_answered=broker_answered,
-        alone=alone,
-        poison_attempts=poison_attempts,
-    )
-    return Verdict(failure=failure, error_class=error_class(code), disposition=disposition)
 
 
 def classify(code: int) -> FailureClass:

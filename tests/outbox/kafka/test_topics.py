@@ -97,9 +97,12 @@ def test_while_the_broker_is_silent_a_topic_is_neither_good_nor_bad(mock_cluster
 def test_after_a_failed_request_a_fresh_client_asks(mock_cluster: MockCluster) -> None:
     client = MetadataClient({"bootstrap.servers": mock_cluster.bootstrap_servers, "log_level": 0})
     assert client.ask("news") == 0
-    mock_cluster.fail_requests(KafkaError._TRANSPORT, api=METADATA)
+    # More than one, since the client asks for metadata of its own accord too.
+    mock_cluster.fail_requests(*[KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 20, api=METADATA)
     with pytest.raises(KafkaException):
         client.ask("news")
+    assert client._client is None
+    mock_cluster.forgive_requests(api=METADATA)
     assert client.ask("news") == 0
     client.close()
 

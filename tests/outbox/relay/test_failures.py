@@ -10,7 +10,6 @@ from outbox.relay.failures import (
     classify,
     decide,
     error_class,
-    judge,
 )
 
 CODES = {
@@ -130,10 +129,3 @@ def test_a_silent_broker_condemns_only_for_an_answer_of_its_own(
         found = decide(failure, attempts=attempts, max_attempts=max_attempts, broker_answered=answered)
         if found is Disposition.DEAD:
             assert failure in (FailureClass.POISON, FailureClass.TOPIC)
-
-
-def test_a_verdict_says_it_all() -> None:
-    verdict = judge(KafkaError.UNKNOWN_TOPIC_OR_PART, attempts=0, max_attempts=20, broker_answered=None, alone=False)
-    assert verdict.failure is FailureClass.TOPIC
-    assert verdict.error_class == "unknown_topic_or_part"
-    assert verdict.disposition is Disposition.RETRY
