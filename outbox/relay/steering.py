@@ -67,8 +67,13 @@ class Steering:
             if channel == wakeup.CHANNEL:
                 self._woken(wakeup.parse(payload), now)
             else:
-                self._renew_at = 0.0
+                self._policy_changed()
         self.finish(now)
+
+    def _policy_changed(self) -> None:
+        self._renew_at = 0.0
+        self.tenure.ask_again()
+        self.watcher.scan_now.set()
 
     def _look_behind(self, sample: Sample) -> None:
         self.tenure.sample = sample

@@ -16,6 +16,7 @@ from outbox.relay.settle import LaneState, Renew
 
 MOST_CANDIDATES = 1_000
 RECENT_SECONDS = 300.0
+REFUSED_SECONDS = 0.2
 MOST_CREDIT = 10_000.0
 """How far behind the others, in service units, a lane may start that had work while nobody held it."""
 AHEAD_QUANTA = 250
@@ -48,6 +49,7 @@ class Tenure:
         self.virtual_now: float = most or 0.0 if least is None else least
         self._rows: set[str] = set()
         self._recent: dict[str, float] = {}
+        self._refused: dict[str, float] = {}
 
     # candidates
 
@@ -56,10 +58,15 @@ class Tenure:
         for tenant in tenants:
             lane = self.lanes.get(tenant)
             if lane is None:
-                self.candidates.setdefault(tenant, now)
+                if self._refused.get(tenant, 0.0) <= now:
+                    self.candidates.setdefault(tenant, now)
             elif lane.leaving:
                 # Honoured after the release, or the wake-up would be lost until the next scan.
                 lane.woken = True
+
+    def ask_again(self) -> None:
+        """A policy has changed: what was refused may be granted now."""
+        self._refused.clear()
 
     def due(self, now: float) -> list[str]:
         """Candidates to ask for, the longest known first."""
@@ -94,9 +101,11 @@ class Tenure:
             self.candidates.pop(lane.tenant, None)
         refused = [name for name in names if name in self.candidates]
         if len(claimed) < limit:
-            # Held by another relay, paused or above its rate: the scan names those again that still have work.
+            # Held by another relay, paused or above its rate: the scan names those again that still have work. Until
+            # then their commits are not listened to, or a busy tenant that is paused would cost a claim each.
             for name in refused:
                 del self.candidates[name]
+                self._refused[name] = now + REFUSED_SECONDS
         return claimed
 
     def _create_rows(self, names: list[str]) -> None:
@@ -128,6 +137,7 @@ class Tenure:
     def renewal(self, now: float) -> Renew:
         lanes = [lane for lane in self.lanes.values() if not lane.leaving]
         self._recent = {name: at for name, at in self._recent.items() if now - at < RECENT_SECONDS}
+        self._refused = {name: until for name, until in self._refused.items() if until > now}
         return Renew(
             lanes=[self.state(lane) for lane in lanes],
             lease=self.settings.lease_seconds,
