@@ -1,9 +1,9 @@
 -- Which of the lanes known from before have work again that may be sent, without walking over what was drained below
--- their floor.
+-- their floor. An owner whose lease is over counts for nothing: it may be stopped, with its session alive.
 SELECT l.tenant_id
 FROM outbox_lanes l
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
-WHERE l.tenant_id = ANY (%(tenants)s::text[]) AND l.owner IS NULL
+WHERE l.tenant_id = ANY (%(tenants)s::text[]) AND (l.owner IS NULL OR l.leased_until < clock_timestamp())
   AND (l.rate_clock IS NULL OR l.rate_clock <= clock_timestamp())
   AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))
   AND EXISTS (
