@@ -1,0 +1,1 @@
+"""What commands, tasks and the admin have in common."""
