@@ -7,10 +7,11 @@ import re
 import secrets
 import shlex
 import shutil
+import signal
 import socket
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,8 @@ USER = "somabrain"
 PORT = 5432
 
 _START_SECONDS = 120
-_ORPHAN_SECONDS = 30
+_STOP_SECONDS = 120
+_STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 # PostgreSQL reads PGPORT, PGDATA and their kin from the environment: none of the caller's may reach it.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 # 107 bytes on Linux, 103 on macOS, less the name of the socket itself.
@@ -73,12 +75,20 @@ class Cluster:
         host = quote(str(self.socket_directory), safe="")
         return f"postgresql://{USER}:{self.password}@/{quote(database)}?host={host}"
 
-    def accepts(self) -> bool:
-        """Whether a server listens, which no process id in a file can tell for sure."""
+    def listens(self) -> bool:
+        """Whether a server is there, which no process id in a file can tell for sure. Costs microseconds."""
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(self.socket_directory / f".s.PGSQL.{PORT}"))
         except OSError:
+            return False
+        return True
+
+    def answers(self) -> bool:
+        """Whether a server lets us in: one that is starting or stopping listens too."""
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=_START_SECONDS).close()
+        except (OSError, psycopg.OperationalError):
             return False
         return True
 
@@ -90,10 +100,18 @@ class Cluster:
         unprivileged.let_read(self.binaries.parent)
         unprivileged.own(self.directory)
         publish(self.directory / "password", secrets.token_urlsafe(24))
-        self._initialise(self.directory / "data.new").rename(self.data)
+        for draft in self.directory.glob("draft-*"):
+            shutil.rmtree(draft, ignore_errors=True)
+        # A name of its own, since the initdb of a caller that was killed may still be at work.
+        draft = private(self.directory / f"draft-{secrets.token_hex(4)}")
+        self._initialise(draft)
+        (draft / "data").rename(self.data)
+        shutil.rmtree(draft)
 
     def start(self) -> None:
         """Start the server and wait until it answers; what a killed one left behind is cleared away first."""
+        if self._comes_up_by_itself():
+            return
         self._clear_remains()
         self._prepare_socket_directory()
         options = {
@@ -108,8 +126,11 @@ class Cluster:
 
     def stop(self, *, mode: str = "fast") -> None:
         """Stop the server and wait for its end; `immediate` leaves recovery to the next start."""
-        if self.accepts():
-            self._control("stop", "-w", "-t", str(_START_SECONDS), "-m", mode)
+        for process in self._processes():
+            # Not through pg_ctl, which believes a process id that may be somebody else's by now.
+            if process.pid == self._recorded_pid():
+                process.send_signal(_STOP_SIGNALS[mode])
+        self._wait_for(lambda: not self._processes(), seconds=_STOP_SECONDS)
         with suppress(OSError):
             self.socket_directory.rmdir()
 
@@ -119,21 +140,16 @@ class Cluster:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
-    def _initialise(self, draft: Path) -> Path:
-        shutil.rmtree(draft, ignore_errors=True)
-        secret = self.directory / "initial-password"
-        publish(secret, self.password)
-        unprivileged.own(secret)
-        try:
-            self._run(
-                "initdb",
-                *("--pgdata", str(draft), "--username", USER, "--pwfile", str(secret)),
-                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
-                directory=self.directory,
-            )
-        finally:
-            secret.unlink()
-        return draft
+    def _initialise(self, draft: Path) -> None:
+        unprivileged.own(draft)
+        publish(draft / "password", self.password)
+        unprivileged.own(draft / "password")
+        self._run(
+            "initdb",
+            *("--pgdata", "data", "--username", USER, "--pwfile", "password"),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+            directory=draft,
+        )
 
     def _prepare_socket_directory(self) -> None:
         """Others may write to its parent, so one that is there already must be ours."""
@@ -145,13 +161,25 @@ class Cluster:
         if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o077 or found.st_uid != self.data.stat().st_uid:
             raise EmbeddedServerError(f"{directory} is not a private directory of ours: remove it.")
 
-    def _clear_remains(self) -> None:
-        """Backends outlive a killed server for a moment, and its process id may be somebody else's by now."""
-        deadline = time.monotonic() + _ORPHAN_SECONDS
-        while self._processes():
+    def _comes_up_by_itself(self) -> bool:
+        """Whoever started it may have been killed meanwhile; backends of a killed server end in a moment."""
+        self._wait_for(lambda: self.answers() or not self._processes(), seconds=_START_SECONDS)
+        return self.answers()
+
+    def _wait_for(self, condition: Callable[[], bool], *, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
             if time.monotonic() > deadline:
-                raise EmbeddedServerError(f"A PostgreSQL that does not answer still uses {self.data}: end it.")
-            time.sleep(0.05)
+                raise EmbeddedServerError(f"PostgreSQL hangs on {self.data}: end its processes.")
+            time.sleep(0.02)
+
+    def _recorded_pid(self) -> int | None:
+        try:
+            return int((self.data / "postmaster.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def _clear_remains(self) -> None:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
             (self.socket_directory / name).unlink(missing_ok=True)

@@ -50,7 +50,7 @@ def ensure_running() -> Cluster:
     global _users_lock
     with _thread_lock:
         cluster = _cluster()
-        if _users_lock is not None and cluster.accepts():
+        if _users_lock is not None and cluster.listens():
             return cluster
         private(_HOME)
         with locks.exclusive(_MUTEX):
@@ -117,7 +117,7 @@ def _cluster() -> Cluster:
 
 def _start(cluster: Cluster) -> None:
     cluster.create()
-    if not cluster.accepts():
+    if not cluster.answers():
         cluster.start()
         cluster.create_database(DATABASE)
     if not locks.is_held(KEEPER):

@@ -127,7 +127,7 @@ def test_a_process_id_that_is_somebody_elses_by_now_stops_nobody(checkout: Check
 def test_data_that_was_left_half_made_is_made_anew(fresh_checkout: Checkout) -> None:
     user = use(fresh_checkout)
     drafts = fresh_checkout.path / ".cache" / "postgres"
-    while not list(drafts.glob("*/data.new/global")):
+    while not list(drafts.glob("*/draft-*/data/global")):
         assert user.poll() is None, user.communicate()
     user.kill()
     leave(use(fresh_checkout))
