@@ -65,6 +65,7 @@ class Supervisor:
         self._relay: Relay | None = None
         self._began = self._ended = clock()
         self._past = (0, 0, 0)
+        self._told: str | None = None
 
     def run(self, *, until_empty: bool = False) -> Summary:
         """Publishes until `stop`, or with `until_empty` until nothing is left that may be published.
@@ -130,10 +131,10 @@ class Supervisor:
         metrics.RELAY_RESTARTS.inc()
         hint = "; run `manage.py migrate`" if isinstance(error, psycopg.errors.UndefinedTable) else ""
         line = f"{type(error).__name__}: {' '.join(str(error).split())}{hint}"
-        told = isinstance(error, _EXPLAINED) or line == self.error
+        told = isinstance(error, _EXPLAINED) or line == self._told
         # Not the exception itself, whose traceback would keep the relay's sessions.
-        self.error = line
-        logger.warning("A relay ended, another one follows. %s", line, exc_info=None if told else error)
+        self.error = self._told = line
+        logger.warning("A relay failed. %s", line, exc_info=None if told else error)
 
     def _counts(self) -> tuple[int, int, int]:
         # In this order, so that a relay that ends meanwhile is not counted twice.
