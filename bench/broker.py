@@ -36,13 +36,13 @@ class Drained:
 def create_topic(bootstrap_servers: str, topic: str) -> None:
     """A topic that stamps messages when they arrive, so that every loop is timed by the same clock."""
     stamped = NewTopic(topic, num_partitions=PARTITIONS, config={"message.timestamp.type": "LogAppendTime"})
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 4})
     admin.create_topics([stamped])[topic].result(_TIMEOUT)
 
 
 def delete_topic(bootstrap_servers: str, topic: str) -> None:
     """Give the disk back."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 4})
     admin.delete_topics([topic])[topic].result(_TIMEOUT)
 
 
