@@ -156,8 +156,8 @@ class Lane:
 
     @property
     def clean(self) -> bool:
-        """Everything produced is reported and its settle has committed: reading again finds nothing twice."""
-        return not (self.outstanding or self.settling or self.ids or self.failures)
+        """What was read is produced, reported and settled: reading again finds nothing twice and leaves nothing out."""
+        return not (self.in_round or self.outstanding or self.settling or self.ids or self.failures)
 
     def apply_rewind(self) -> None:
         if self.rewind_to is not None and self.clean:

@@ -1,0 +1,209 @@
+"""A relay of the test's own, one step at a time, and the tables as another session sees them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from django.db import connection as django_connection
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from pytest_django import Settings
+
+from outbox.kafka.message import ReceivedEvent, parse_message
+from outbox.relay.lanes import Lane
+from outbox.relay.loop import Relay
+from outbox.relay.session import Connection, connect
+from tests.support.mock_cluster import MockCluster
+
+HANG_SECONDS = 60.0
+
+TenantRow = dict[str, Any]
+
+
+class Tables:
+    """The outbox's tables through a session of one's own; every statement commits."""
+
+    def __init__(self) -> None:
+        self.session = another_session()
+
+    def execute(self, statement: str, **params: Any) -> list[dict[str, Any]]:
+        cursor = self.session.cursor(row_factory=dict_row)
+        cursor.execute(statement.encode(), params)
+        return cursor.fetchall() if cursor.description else []
+
+    def one(self, statement: str, **params: Any) -> Any:
+        (row,) = self.execute(statement, **params)
+        return row if len(row) > 1 else next(iter(row.values()))
+
+    def add(self, *keys: str, tenant: str = "acme", topic: str = "news", **columns: Any) -> list[int]:
+        """Insert one pending event for each partition key; further columns are the same for all."""
+        return [insert_event(self.session, tenant, topic, key, columns) for key in keys]
+
+    def add_many(self, count: int, *, tenant: str = "acme", topic: str = "news", payload_bytes: int = 30) -> None:
+        """Insert events without a key."""
+        self.execute(
+            "INSERT INTO outbox_events (tenant_id, topic, dedupe_key, payload)"
+            " SELECT %(tenant)s, %(topic)s, gen_random_uuid()::text, to_jsonb(repeat('x', %(size)s - 2))"
+            " FROM generate_series(1, %(count)s)",
+            tenant=tenant,
+            topic=topic,
+            size=payload_bytes,
+            count=count,
+        )
+
+    def event(self, event_id: int) -> dict[str, Any]:
+        row = self.one("SELECT * FROM outbox_events WHERE id = %(id)s", id=event_id)
+        assert isinstance(row, dict)
+        return row
+
+    def statuses(self, *event_ids: int) -> list[str]:
+        return [self.event(event_id)["status"] for event_id in event_ids]
+
+    def count(self, status: str, tenant: str | None = None) -> int:
+        found = self.one(
+            "SELECT count(*) FROM outbox_events"
+            " WHERE status = %(status)s AND tenant_id = coalesce(%(tenant)s::text, tenant_id)",
+            status=status,
+            tenant=tenant,
+        )
+        assert isinstance(found, int)
+        return found
+
+    def lane(self, tenant: str = "acme") -> dict[str, Any]:
+        row = self.one("SELECT * FROM outbox_lanes WHERE tenant_id = %(t)s", t=tenant)
+        assert isinstance(row, dict)
+        return row
+
+    def policy(self, tenant: str = "acme", **columns: Any) -> None:
+        """Give the tenant this policy and no other."""
+        names = ["tenant_id", "updated_at", *columns]
+        values = ["%(tenant)s", "now()", *(f"%({name})s" for name in columns)]
+        self.execute("DELETE FROM outbox_tenant_policies WHERE tenant_id = %(tenant)s", tenant=tenant)
+        self.execute(
+            f"INSERT INTO outbox_tenant_policies ({', '.join(names)}) VALUES ({', '.join(values)})",  # noqa: S608
+            tenant=tenant,
+            **columns,
+        )
+
+    def sessions_of_relays(self, name: str) -> list[int]:
+        rows = self.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = %(name)s",
+            name=f"outbox-relay {name}",
+        )
+        return [row["pid"] for row in rows]
+
+
+def another_session() -> psycopg.Connection[Any]:
+    params = django_connection.get_connection_params()
+    for name in ("cursor_factory", "context", "prepare_threshold"):
+        params.pop(name, None)
+    return psycopg.connect(**params, autocommit=True)
+
+
+def insert_event(session: psycopg.Connection[Any], tenant: str, topic: str, key: str, columns: dict[str, Any]) -> int:
+    values = {"payload": {"n": 1}, "dedupe_key": str(uuid.uuid4()), **columns}
+    values |= {"tenant_id": tenant, "topic": topic, "partition_key": key}
+    wrapped = {name: Jsonb(value) if isinstance(value, dict | list) else value for name, value in values.items()}
+    names, places = ", ".join(wrapped), ", ".join(f"%({name})s" for name in wrapped)
+    statement = f"INSERT INTO outbox_events ({names}) VALUES ({places}) RETURNING id"  # noqa: S608
+    (event_id,) = session.execute(statement.encode(), wrapped).fetchone() or (0,)
+    return int(event_id)
+
+
+@pytest.fixture
+def tables(transactional_db: None) -> Iterator[Tables]:
+    opened = Tables()
+    yield opened
+    opened.session.close()
+
+
+@pytest.fixture
+def session(transactional_db: None) -> Iterator[Connection]:
+    """A session as relays have them."""
+    opened = connect("test")
+    yield opened
+    opened.close()
+
+
+MakeRelay = Callable[..., "Driver"]
+
+
+@pytest.fixture
+def make_relay(tables: Tables, mock_cluster: MockCluster, settings: Settings) -> Iterator[MakeRelay]:
+    """A relay on the mock cluster that does nothing by itself; arguments are settings of the outbox."""
+    with ExitStack() as made:
+
+        def make(**values: Any) -> Driver:
+            settings.OUTBOX_KAFKA_CONFIG = {"bootstrap.servers": mock_cluster.bootstrap_servers, "log_level": 0}
+            for name, value in values.items():
+                setattr(settings, f"OUTBOX_{name.upper()}", value)
+            relay = Relay()
+            made.callback(relay.abandon)
+            relay._senders.main.warm()
+            return Driver(relay)
+
+        yield make
+
+
+class Driver:
+    """Takes a relay through its rounds."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.steering = relay.steering
+        self.tenure = relay.steering.tenure
+
+    def round(self) -> bool:
+        """One round, and a moment's rest after an empty one."""
+        busy = self.relay._round()
+        if not busy:
+            self.relay._serve(0.005)
+        return busy
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Rounds until it holds; the time limit is a guard against hanging."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while not holds():
+            assert time.monotonic() < deadline, "this never came"
+            self.round()
+
+    def drain(self) -> None:
+        """Everything under way is settled, and every lane is given back."""
+        self.relay._drain()
+
+    def lane(self, tenant: str = "acme") -> Lane:
+        return self.tenure.lanes[tenant]
+
+    @property
+    def at_rest(self) -> bool:
+        return not self.steering.busy and not self.steering.settling
+
+
+def consumed(cluster: MockCluster, *, topic: str = "news", partitions: int = 4) -> list[ReceivedEvent]:
+    """Everything on the topic, each partition's in its order."""
+    consumer = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": "reader", "log_level": 0})
+    places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)]
+    there = sum(consumer.get_watermark_offsets(place, timeout=HANG_SECONDS)[1] for place in places)
+    consumer.assign(places)
+    found: list[ReceivedEvent] = []
+    deadline = time.monotonic() + HANG_SECONDS
+    while len(found) < there:
+        assert time.monotonic() < deadline, f"{len(found)} of {there}"
+        found += [parse_message(message) for message in consumer.consume(there - len(found), timeout=0.2)]
+    consumer.close()
+    return found
+
+
+def lane(tenant: str = "acme", **changes: Any) -> Lane:
+    """A lane that has just been claimed, at time 0 of both clocks."""
+    made = Lane(tenant=tenant, token=1, virtual_time=0.0, floor=0, now=0.0, deadline=1e9)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made

@@ -1,0 +1,207 @@
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outbox.relay.fairness import PAGE_BYTES
+from outbox.relay.lanes import UNLIMITED, Failure, Lane
+from outbox.relay.plan import Plan, plan
+from tests.outbox.relay.conftest import lane
+
+SECOND_US = 1_000_000
+NOW_US = 1_000 * SECOND_US
+NO_END = 1e9
+
+
+def planned(lanes: Iterable[Lane], **changes: Any) -> Plan:
+    given: dict[str, Any] = {
+        "budget": 1_000,
+        "most_bytes": 8_000_000,
+        "quantum": 4,
+        "virtual_now": 0.0,
+        "now": 10.0,
+        "now_us": NOW_US,
+    }
+    return plan(lanes, **(given | changes))
+
+
+def quotas(part: Plan) -> dict[str, int]:
+    return {each.tenant: quota for each, quota in zip(part.lanes, part.quotas, strict=True)}
+
+
+def serve(part: Plan) -> None:
+    """Every planned lane gets exactly its quota, of small events."""
+    for each, quota in zip(part.lanes, part.quotas, strict=True):
+        each.charge(events=quota, cost=float(quota), now_us=NOW_US)
+
+
+def test_lanes_with_work_share_the_budget() -> None:
+    assert quotas(planned([lane("a"), lane("b")])) == {"a": 500, "b": 500}
+
+
+def test_nothing_to_do_is_an_empty_plan() -> None:
+    assert planned([]) == Plan([], [], 0.0)
+    assert planned([lane(hungry=False)], virtual_now=7.0) == Plan([], [], 7.0)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"hungry": False},
+        {"in_round": True},
+        {"outstanding": 1},
+        {"leaving": True},
+        {"paused": True},
+        {"topic_wait": "news"},
+        {"rest_until": 10.1},
+        {"deadline": 10.0},
+        {"rate": 10.0, "rate_clock": NOW_US},
+    ],
+    ids=str,
+)
+def test_a_lane_that_may_not_send_takes_nothing_from_the_others(state: dict[str, Any]) -> None:
+    assert quotas(planned([lane("kept", **state), lane("b"), lane("c")])) == {"b": 500, "c": 500}
+
+
+# Work conserving
+
+
+def test_what_a_dry_lane_leaves_is_given_to_the_others() -> None:
+    dry = [lane(f"dry-{n}", predicted=1) for n in range(9)]
+    assert quotas(planned([lane("full"), *dry]))["full"] >= 991
+
+
+def test_a_lane_predicted_to_have_one_event_may_have_a_quantum() -> None:
+    assert quotas(planned([lane("a", predicted=1), lane("b")]))["a"] == 4
+
+
+# Idle time is not saved up
+
+
+def test_a_lane_that_was_idle_starts_where_the_least_served_one_is() -> None:
+    idle, busy = lane("idle", idle=True), lane("busy", virtual_time=700.0)
+    part = planned([idle, busy])
+    assert idle.virtual_time == part.virtual_now == 700.0
+    assert quotas(part) == {"idle": 500, "busy": 500}
+
+
+def test_a_lane_that_was_idle_and_served_before_its_turn_still_owes() -> None:
+    idle, busy = lane("idle", idle=True, virtual_time=900.0), lane("busy", virtual_time=700.0)
+    planned([idle, busy])
+    assert idle.virtual_time == 900.0
+
+
+def test_time_starts_where_it_was_when_all_were_idle() -> None:
+    both = [lane("a", idle=True), lane("b", idle=True, virtual_time=60.0)]
+    assert planned(both, virtual_now=50.0).virtual_now == 50.0
+    assert [each.virtual_time for each in both] == [50.0, 60.0]
+
+
+def test_virtual_time_never_runs_back_within_a_relay() -> None:
+    assert planned([lane(virtual_time=3.0)], virtual_now=50.0).virtual_now == 50.0
+
+
+def test_a_lane_whose_rate_is_used_up_saves_nothing_up() -> None:
+    limited = lane("limited", rate=10.0, rate_clock=NOW_US - SECOND_US)
+    busy = lane("busy")
+    part = planned([limited, busy])
+    assert quotas(part)["limited"] == 1
+    serve(part)
+    for _ in range(10):
+        serve(planned([limited, busy], now_us=NOW_US + 1))
+    part = planned([limited, busy], now_us=NOW_US + SECOND_US)
+    assert limited.virtual_time == pytest.approx(busy.virtual_time)
+
+
+def test_a_lane_at_its_batch_quota_saves_nothing_up() -> None:
+    small, busy = lane("small", batch_quota=10), lane("busy")
+    for _ in range(10):
+        serve(planned([small, busy]))
+    part = planned([small, busy])
+    assert quotas(part) == {"small": 10, "busy": 990}
+    assert small.virtual_time > 900
+
+
+# Bounds
+
+
+def test_a_batch_quota_bounds_a_round() -> None:
+    assert quotas(planned([lane("a", batch_quota=3), lane("b")])) == {"a": 3, "b": 997}
+
+
+def test_a_round_is_bounded_by_bytes_once_the_size_of_events_is_known() -> None:
+    part = planned([lane(cost=100.0)], budget=5_000, most_bytes=8_000_000)
+    assert quotas(part)["acme"] <= 8_000_000 / (100 * PAGE_BYTES)
+
+
+def test_an_event_larger_than_a_round_goes_alone() -> None:
+    assert quotas(planned([lane(cost=100.0)], most_bytes=1_000)) == {"acme": 1}
+
+
+def test_what_a_rate_allows_bounds_a_round() -> None:
+    part = planned([lane("a", rate=1_000.0), lane("b")])
+    assert quotas(part) == {"a": 100, "b": 900}
+
+
+# Going back
+
+
+def test_a_lane_goes_back_before_it_goes_on() -> None:
+    back = lane(cursor=500, cursor_id=9)
+    back.rewind(100)
+    assert quotas(planned([back]))
+    assert (back.cursor, back.cursor_id, back.rewind_to) == (100, 0, None)
+
+
+@pytest.mark.parametrize("under_way", ["outstanding", "settling", "reported", "failed"])
+def test_a_lane_with_something_under_way_goes_back_only_when_that_is_settled(under_way: str) -> None:
+    back = lane(cursor=500)
+    back.rewind(100)
+    match under_way:
+        case "outstanding" | "settling":
+            setattr(back, under_way, 1)
+        case "reported":
+            back.ids.append(1)
+        case "failed":
+            back.failures.append(Failure((), 1, "", False, 0.0))
+    assert quotas(planned([back])) == {}
+    assert back.rewind_to == 100
+
+
+def test_a_lane_whose_rows_are_being_produced_goes_back_only_afterwards() -> None:
+    """Express plans in the middle of a round, and the rest of the round would move the cursor on again."""
+    back = lane(cursor=500, in_round=True)
+    back.rewind(100)
+    planned([back])
+    assert back.rewind_to == 100
+
+
+# Virtual times stay sane
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.001, 1.0, 1_000.0]), st.integers(0, 400)), min_size=2, max_size=6),
+    st.integers(1, 300),
+)
+def test_every_lane_is_served_in_the_end_whatever_its_weight(lanes: list[tuple[float, int]], budget: int) -> None:
+    held = [lane(f"tenant-{n}", weight=weight) for n, (weight, _) in enumerate(lanes)]
+    left = {each.tenant: events for each, (_, events) in zip(held, lanes, strict=True)}
+    virtual_now = 0.0
+    for _ in range(10_000):
+        if not any(left.values()):
+            break
+        part = planned(held, budget=budget, virtual_now=virtual_now)
+        virtual_now = part.virtual_now
+        for each, quota in zip(part.lanes, part.quotas, strict=True):
+            taken = min(quota, left[each.tenant])
+            left[each.tenant] -= taken
+            if taken:
+                each.charge(events=taken, cost=float(taken), now_us=NOW_US)
+            if taken < quota:
+                each.idle, each.predicted, each.hungry = True, 1, bool(left[each.tenant])
+            else:
+                each.predicted = UNLIMITED
+    assert not any(left.values())
+    assert all(0 <= each.virtual_time < 1e9 for each in held)
