@@ -57,7 +57,7 @@ clean: ## Stop the embedded servers; remove their data, the environment and all 
 
 $(INSTALLED): requirements.lock
 	@set -eu; \
-	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	if ! $(PYTHON) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		found=; unusable=; \
 		for candidate in python3.13 python3.12 python3.11 python3; do \
 			version=$$($$candidate -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
