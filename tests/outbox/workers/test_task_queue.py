@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+from django_q.conf import Conf
+from django_q.models import OrmQ
+
+from outbox.operations.task_queue import longest_wait
+from outbox.workers.task_queue import SAY_AGAIN_SECONDS, STUCK_AFTER, Watch
+from tests.support.sessions import sessions
+
+
+class Scene:
+    """A worker on a clock of its own, beside a queue of which only the longest wait is known."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.wait: timedelta | None = None
+        self.watch = Watch(longest_wait=lambda: self.wait, clock=lambda: self.now)
+
+    def pass_by(self, time: timedelta) -> None:
+        self.now += time.total_seconds()
+
+
+@pytest.fixture
+def stuck() -> Scene:
+    scene = Scene()
+    scene.pass_by(STUCK_AFTER)
+    scene.wait = STUCK_AFTER
+    return scene
+
+
+def test_tasks_that_wait_beside_an_idle_worker_are_an_error(stuck: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    assert stuck.watch.look()
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "restart qcluster" in record.getMessage()
+
+
+def test_the_error_is_said_again_only_after_minutes(stuck: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(10):
+        assert stuck.watch.look()
+        stuck.pass_by(timedelta(seconds=SAY_AGAIN_SECONDS) / 10)
+    assert len(caplog.records) == 1
+    assert stuck.watch.look()
+    assert len(caplog.records) == 2
+
+
+def test_an_empty_queue_is_not_stuck(stuck: Scene) -> None:
+    stuck.wait = None
+    assert not stuck.watch.look()
+
+
+def test_a_task_that_has_only_just_become_due_is_not_stuck(stuck: Scene) -> None:
+    stuck.wait = STUCK_AFTER - timedelta(seconds=1)
+    assert not stuck.watch.look()
+
+
+def test_tasks_may_wait_while_the_worker_is_busy(stuck: Scene) -> None:
+    stuck.watch.began(sender="django_q", task={})
+    stuck.pass_by(STUCK_AFTER * 3)
+    assert not stuck.watch.look()
+
+
+def test_tasks_may_wait_until_an_idle_worker_had_its_time(stuck: Scene) -> None:
+    stuck.watch.began()
+    stuck.watch.ended()
+    assert not stuck.watch.look()
+    stuck.pass_by(STUCK_AFTER)
+    assert stuck.watch.look()
+
+
+def test_a_task_within_a_task_does_not_make_the_worker_idle(stuck: Scene) -> None:
+    stuck.watch.began()
+    stuck.watch.began()
+    stuck.watch.ended()
+    stuck.pass_by(STUCK_AFTER)
+    assert not stuck.watch.look()
+
+
+# what the database says
+
+
+def queue(*, due_since: timedelta, cluster: str | None = None) -> None:
+    OrmQ.objects.create(key=cluster or Conf.CLUSTER_NAME, payload="", lock=timezone.now() - due_since)
+
+
+@pytest.mark.django_db
+def test_the_oldest_task_that_is_due_counts() -> None:
+    queue(due_since=timedelta(seconds=10))
+    queue(due_since=timedelta(minutes=2))
+    assert timedelta(minutes=2) <= (longest_wait() or timedelta()) < timedelta(minutes=3)
+
+
+@pytest.mark.django_db
+def test_a_task_that_was_taken_does_not_wait() -> None:
+    queue(due_since=-timedelta(seconds=Conf.RETRY))
+    assert longest_wait() is None
+
+
+@pytest.mark.django_db
+def test_other_clusters_have_queues_of_their_own() -> None:
+    queue(due_since=timedelta(minutes=2), cluster="another")
+    assert longest_wait() is None
+
+
+@pytest.fixture
+def locked_queue(transactional_db: None) -> Iterator[None]:
+    with sessions(1) as (other,):
+        other.begin()
+        other.execute(f"LOCK TABLE {OrmQ._meta.db_table}")
+        yield
+        other.roll_back()
+
+
+def test_a_database_that_does_not_answer_is_not_waited_for(locked_queue: None) -> None:
+    with pytest.raises(OperationalError, match="statement timeout"):
+        longest_wait()
+
+
+def test_the_time_limit_ends_with_the_look(transactional_db: None) -> None:
+    longest_wait()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("0",)
