@@ -14,7 +14,15 @@ from outbox import conf, sql
 from outbox.models import OutboxEvent
 
 _COLUMNS = (
-    "id", "tenant_id", "topic", "partition_key", "dedupe_key", "payload", "headers", "attempts", "created_at",
+    "id",
+    "tenant_id",
+    "topic",
+    "partition_key",
+    "dedupe_key",
+    "payload",
+    "headers",
+    "attempts",
+    "created_at",
 )
 
 

@@ -96,7 +96,4 @@ class _Writer:
 
 def _is_duplicate(error: IntegrityError) -> bool:
     cause = error.__cause__
-    return (
-        isinstance(cause, psycopg.errors.UniqueViolation)
-        and cause.diag.constraint_name == "uq_outbox_tenant_dedupe"
-    )
+    return isinstance(cause, psycopg.errors.UniqueViolation) and cause.diag.constraint_name == "uq_outbox_tenant_dedupe"

@@ -37,28 +37,31 @@ class Chunk:
     def is_full(self) -> bool:
         return len(self.drafts) >= _MOST_EVENTS or self.weight >= _MOST_WEIGHT
 
-    def pieces(self) -> Iterator[str]:
-        """The lines, written while the database reads those before. Asked again, it has kept them.
+    def write(self, count: int) -> str:
+        """The next lines. Raises `InvalidEvent`, as some things show only in the text."""
+        written = len(self._lines)
+        for number, draft in enumerate(self.drafts[written : written + count], self.first + written):
+            try:
+                self._lines.append(_line(complete(draft)))
+            except InvalidEvent as error:
+                raise _of_event(number, error) from error
+        return "".join(self._lines[written:])
 
-        Raises `InvalidEvent`, as some things show only in the text.
-        """
+    def pieces(self) -> Iterator[str]:
+        """All lines, those not written yet while the database reads the ones before. Can be asked for again."""
         if self._lines:
             yield "".join(self._lines)
-        for start in range(len(self._lines), len(self.drafts), _LINES_PER_PIECE):
-            drafts = self.drafts[start : start + _LINES_PER_PIECE]
-            lines = [self._line(number, draft) for number, draft in enumerate(drafts, self.first + start)]
-            self._lines += lines
-            yield "".join(lines)
-
-    def _line(self, number: int, draft: Draft) -> str:
-        try:
-            return _line(complete(draft))
-        except InvalidEvent as error:
-            raise _of_event(number, error) from error
+        while len(self._lines) < len(self.drafts):
+            yield self.write(_LINES_PER_PIECE)
 
 
 def chunks(events: Iterable[NewEvent], *, max_message_bytes: int, current_trace: str | None) -> Iterator[Chunk]:
-    """Checks as it goes. Raises `InvalidEvent`, which says which of the events it is."""
+    """Checks as it goes. Raises `InvalidEvent`, which says which of the events it is.
+
+    Payloads of a list are written as text when their chunk is; those of anything else at once, since the next event
+    may be yielded with the same dict, changed.
+    """
+    settled = isinstance(events, list | tuple)
     chunk = Chunk(first=0)
     for number, event in enumerate(events):
         try:
@@ -67,6 +70,8 @@ def chunks(events: Iterable[NewEvent], *, max_message_bytes: int, current_trace:
             chunk.add(check(event, max_message_bytes=max_message_bytes, current_trace=current_trace))
         except InvalidEvent as error:
             raise _of_event(number, error) from error
+        if not settled:
+            chunk.write(1)
         if chunk.is_full:
             yield chunk
             chunk = Chunk(first=number + 1)

@@ -122,4 +122,3 @@ def _refuse(node: _Node, reason: str, way_out: str) -> InvalidEvent:
     path = "".join(reversed(steps))
     shown = path if len(path) <= _MOST_PATH else f"{path[:_MOST_PATH]}..."
     return InvalidEvent(shown, outline(node.value), reason, way_out)
-

@@ -12,9 +12,7 @@ from outbox.enqueueing.excerpts import excerpt, outline
 from outbox.errors import InvalidEvent
 
 TRACEPARENT = "traceparent"
-RESERVED = frozenset(
-    ("tenant-id", "dedupe-key", "event-id", "event-created-at", "attempt", "content-type", "replay")
-)
+RESERVED = frozenset(("tenant-id", "dedupe-key", "event-id", "event-created-at", "attempt", "content-type", "replay"))
 """Names of the headers that relays write themselves."""
 
 _NAME_MAX_LENGTH = 255
@@ -25,9 +23,7 @@ _TRACEPARENT = re.compile(f"00-{_IDS}|(?!00|ff)[0-9a-f]{{2}}-{_IDS}(?:-[!-~]*)?"
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
-def serialise(
-    headers: Mapping[str, str] | None, *, traceparent: str | None, current: str | None
-) -> tuple[str, int]:
+def serialise(headers: Mapping[str, str] | None, *, traceparent: str | None, current: str | None) -> tuple[str, int]:
     """The headers as JSON text, and the bytes that they take in a message. Raises `InvalidEvent`.
 
     `current` is the trace that is active where the event is enqueued, and holds unless the caller names another.

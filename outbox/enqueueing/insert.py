@@ -52,8 +52,7 @@ def is_hidden_duplicate(error: BaseException) -> bool:
     """
     cause = error.__cause__
     return (
-        isinstance(cause, psycopg.errors.SerializationFailure)
-        and cause.diag.source_function == "ExecCheckTupleVisible"
+        isinstance(cause, psycopg.errors.SerializationFailure) and cause.diag.source_function == "ExecCheckTupleVisible"
     )
 
 

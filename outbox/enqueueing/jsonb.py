@@ -37,10 +37,11 @@ def weigh(payload: Any, *, most_bytes: int) -> int:
     for _ in range(MOST_DEPTH):
         deeper: list[Any] = []
         for node in level:
-            children = _children(node)
-            if children is None:
-                raise _diagnose(payload, most_bytes)
-            weight += _BYTES_PER_NODE * (1 + len(children))
+            try:
+                children, length = _opened(node)
+            except TypeError:
+                raise _diagnose(payload, most_bytes) from None
+            weight += length + _BYTES_PER_NODE * (1 + len(children))
             for child in children:
                 kind = type(child)
                 if kind is str:
@@ -85,18 +86,16 @@ def printed_bytes(text: str, payload: Any) -> int:
     return size
 
 
-def _children(node: Any) -> Collection[Any] | None:
-    """What is in a container, nothing in a leaf, None in what is neither."""
+def _opened(node: Any) -> tuple[Collection[Any], int]:
+    """What is in a container, and the length of its own text. Raises `TypeError` for what JSON has not."""
     if isinstance(node, dict):
-        try:
-            "".join(node)  # The fastest way to ask whether all keys are strings.
-        except TypeError:
-            return None
-        values: Collection[Any] = node.values()
-        return values
+        # Nothing tells faster whether all keys are strings.
+        return node.values(), len("".join(node))
     if isinstance(node, _SEQUENCES):
-        return node
-    return () if isinstance(node, _LEAVES) else None
+        return node, 0
+    if isinstance(node, _LEAVES):
+        return (), len(node) if isinstance(node, str) else 0
+    raise TypeError
 
 
 def _is_doubtful(text: str) -> bool:

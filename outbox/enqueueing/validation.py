@@ -69,9 +69,7 @@ def check(event: NewEvent, *, max_message_bytes: int, current_trace: str | None)
     dedupe_key = new_key() if event.dedupe_key is None else _key("dedupe_key", event.dedupe_key, at_least=1)
     if event.available_at is not None:
         _check_time(event.available_at)
-    header_text, header_bytes = headers.serialise(
-        event.headers, traceparent=event.traceparent, current=current_trace
-    )
+    header_text, header_bytes = headers.serialise(event.headers, traceparent=event.traceparent, current=current_trace)
     used = _envelope_bytes(tenant_id, partition_key, dedupe_key) + header_bytes
     if used >= max_message_bytes:
         raise _too_large(header_bytes, max_message_bytes)

@@ -104,14 +104,16 @@ class _Waker:
 
     def _next(self) -> str | None:
         """Waits for the next payload; None when there was none for so long that the thread had better end."""
-        give_up = time.monotonic() + _LINGER_SECONDS
+        idle_since = time.monotonic()
         with self._changed:
             while (payload := self._coalescer.take(now := time.monotonic())) is None:
                 wait = self._coalescer.wait(now)
-                if wait is None and now >= give_up:
-                    self._thread = None
-                    return None
-                self._changed.wait(give_up - now if wait is None else wait)
+                if wait is None:
+                    wait = idle_since + _LINGER_SECONDS - now
+                    if wait <= 0:
+                        self._thread = None
+                        return None
+                self._changed.wait(wait)
         return payload
 
     def _send(self, connection: BaseDatabaseWrapper, payload: str) -> bool:
