@@ -38,6 +38,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("default")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for a server is marked for it, so that `-m "not kafka"` means what it says."""
+    needs = {"real_kafka": "kafka", "start_kafka": "kafka", "pg15_server": "pg15"}
+    for item in items:
+        for name in needs.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(needs[name])
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """A database for each run, so that several runs may share a server."""

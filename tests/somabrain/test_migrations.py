@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-import pytest
 from psycopg import sql
 
 from somabrain.embedded import postgres
@@ -52,7 +51,6 @@ def goes_up_down_and_up_again(cluster: Cluster, log: Path) -> None:
         assert tables(url) == complete
 
 
-@pytest.mark.pg15
 def test_migrations_run_both_ways_on_postgresql_15(pg15_server: Cluster, tmp_path: Path) -> None:
     goes_up_down_and_up_again(pg15_server, tmp_path / "log")
 

@@ -9,8 +9,6 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from somabrain.embedded.errors import EmbeddedServerError
 from somabrain.embedded.kafka import KafkaBroker
 
-pytestmark = pytest.mark.kafka
-
 StartKafka = Callable[..., KafkaBroker]
 
 
