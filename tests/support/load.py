@@ -1,0 +1,55 @@
+"""Events of an application that never rests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connections, transaction
+
+from outbox.api import NewEvent, enqueue_many
+from outbox.models import EventStatus, OutboxEvent
+
+TOPIC = "orders"
+_PAUSE_SECONDS = 0.02
+
+
+def commit(count: int, *, topic: str = TOPIC, tenants: int = 3) -> None:
+    """One transaction with so many events of several tenants and keys."""
+    with transaction.atomic():
+        enqueue_many(
+            NewEvent(topic=topic, payload={"n": n}, tenant_id=f"tenant-{n % tenants}", partition_key=str(n % 10))
+            for n in range(count)
+        )
+
+
+@contextmanager
+def steady(*, batch: int = 50, topic: str = TOPIC) -> Iterator[None]:
+    """Commits `batch` events many times a second, from another thread, while the block runs."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=_commit_until, args=[stopped, batch, topic])
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def sent() -> set[int]:
+    return set(OutboxEvent.objects.filter(status=EventStatus.SENT).values_list("id", flat=True))
+
+
+def all_sent() -> bool:
+    return not OutboxEvent.objects.exclude(status=EventStatus.SENT).exists()
+
+
+def _commit_until(stopped: threading.Event, batch: int, topic: str) -> None:
+    try:
+        while not stopped.is_set():
+            commit(batch, topic=topic)
+            time.sleep(_PAUSE_SECONDS)
+    finally:
+        connections.close_all()
