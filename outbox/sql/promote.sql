@@ -1,9 +1,10 @@
 -- Due events become pending, oldest first, a batch at a time. Several relays do this at once: each takes rows the others
 -- have not locked. The floors of their lanes move back, always by a microsecond more than needed: a holder compares the
 -- floor with the one it last saw, and a second event above an already lowered floor must not go unnoticed.
+-- statement_timestamp() can be looked up in the index; clock_timestamp() would be compared with every scheduled event.
 WITH due AS MATERIALIZED (
     SELECT id FROM outbox_events
-    WHERE status = 'scheduled' AND available_at <= clock_timestamp()
+    WHERE status = 'scheduled' AND available_at <= statement_timestamp()
     ORDER BY available_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

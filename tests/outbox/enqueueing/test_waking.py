@@ -301,6 +301,7 @@ def test_an_unforeseen_error_ends_the_thread_and_the_next_commit_starts_another(
     listener.wait_for("last")
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_after_a_fork_the_child_wakes_by_itself(listener: Listener, long_interval: None) -> None:
     enqueue_for("parent", autocommit=True)
     enqueue_for("parent-later", autocommit=True)
