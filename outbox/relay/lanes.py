@@ -67,7 +67,9 @@ class Lane:
         "rewind_to",
         "safe",
         "sender",
+        "settled_to",
         "settling",
+        "settling_to",
         "suspect_until",
         "tenant",
         "token",
@@ -118,6 +120,7 @@ class Lane:
         self.produced_at = 0.0
         self.outstanding = 0
         self.settling = 0
+        self.settled_to = self.settling_to = floor
         self.ids: list[int] = []
         self.partitions: list[int | None] = []
         self.offsets: list[int | None] = []
@@ -146,6 +149,18 @@ class Lane:
             self.held_keys.add(row[PARTITION_KEY])
         self.rewind(row[CREATED])
 
+    # settling
+
+    def begin_settle(self) -> None:
+        """What has been reported goes into a settle; unless reports are missing, that is all up to the cursor."""
+        self.settling += 1
+        self.settling_to = self.settled_to if self.outstanding or self.in_round else self.cursor
+
+    def end_settle(self) -> None:
+        """It has committed."""
+        self.settling -= 1
+        self.settled_to = self.settling_to
+
     # where to read
 
     def rewind(self, to: int, *, predicted: float = UNLIMITED) -> None:
@@ -163,13 +178,20 @@ class Lane:
         if self.rewind_to is not None and self.clean:
             if self.rewind_to <= self.cursor:
                 self.cursor, self.cursor_id = self.rewind_to, 0
+                self.settled_to = min(self.settled_to, self.rewind_to)
             self.rewind_to = None
             self.held_keys.clear()
 
     @property
     def floor(self) -> int:
-        """Nothing pending was created before, nor can it still become visible."""
-        floor = min(self.safe, self.cursor)
+        """Nothing pending was created before, nor can it still become visible: where a next holder must start.
+
+        What is produced and not settled counts as pending, for this relay may die now.
+        """
+        return self.floor_once_settled_to(self.settled_to)
+
+    def floor_once_settled_to(self, settled_to: int) -> int:
+        floor = min(self.safe, settled_to)
         return floor if self.rewind_to is None else min(floor, self.rewind_to)
 
     def wake(self) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.multiprocess import mark_process_dead
 
 PUBLISHED = Counter("outbox_published", "Events that the broker acknowledged and the database recorded.")
 FAILED_ATTEMPTS = Counter("outbox_failed_attempts", "Attempts to publish that failed.", ["error_class"])
@@ -20,6 +23,15 @@ SETTLE_SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 5),
 )
 LANES_HELD = Gauge("outbox_lanes_held", "Lanes that relays hold.", multiprocess_mode="livesum")
-BROKER_UP = Gauge(
-    "outbox_broker_up", "Whether the broker answers this relay; the least of all.", multiprocess_mode="livemin"
+# Not "up": every process that imports this begins with 0, also one that runs no relay.
+BROKER_DOWN = Gauge(
+    "outbox_broker_down", "1 while the broker does not answer some relay.", multiprocess_mode="livemax"
 )
+
+
+def forget_process() -> None:
+    """To be called when this process runs no relay any more, else its gauges would count on."""
+    LANES_HELD.set(0)
+    BROKER_DOWN.set(0)
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        mark_process_dead(os.getpid())

@@ -39,11 +39,15 @@ class Outcomes:
             self._add_acknowledged(job, lane)
             self._add_failures(job, lane)
             if lane.leaving and not lane.outstanding:
-                job.released.append(self._state(lane, has_work=lane.hungry and not lane.paused))
+                job.released.append(self._release(lane))
                 job.fenced[lane.tenant] = lane.token
             if lane.tenant in job.fenced:
-                lane.settling += 1
+                lane.begin_settle()
         return job
+
+    def _release(self, lane: Lane) -> LaneState:
+        floor = lane.floor_once_settled_to(lane.cursor)
+        return self._state(lane, floor=floor, has_work=lane.hungry and not lane.paused)
 
     def _add_acknowledged(self, job: Settle, lane: Lane) -> None:
         if lane.ids:

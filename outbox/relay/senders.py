@@ -65,7 +65,7 @@ class Senders:
         outage = self._topics.alive is False
         if outage != self._topics.watching:
             self._topics.watching = outage
-            metrics.BROKER_UP.set(not outage)
+            metrics.BROKER_DOWN.set(outage)
         return not outage
 
     def judge(self, busy: Iterable[Lane], now: float) -> None:

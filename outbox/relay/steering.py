@@ -174,7 +174,7 @@ class Steering:
             return
         lanes = self._settling.pop(id(job))
         for lane in lanes:
-            lane.settling -= 1
+            lane.end_settle()
         self._count(job)
         self._lose([lane for lane in lanes if lane.tenant in job.lost], now)
         self._released(job, now)

@@ -124,7 +124,7 @@ class Supervisor:
             return False
         finally:
             self._past, self._relay = self._counts(), None
-            metrics.LANES_HELD.set(0)
+            metrics.forget_process()
         return True
 
     def _report(self, error: Exception) -> None:

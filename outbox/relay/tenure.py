@@ -139,7 +139,7 @@ class Tenure:
         self._recent = {name: at for name, at in self._recent.items() if now - at < RECENT_SECONDS}
         self._refused = {name: until for name, until in self._refused.items() if until > now}
         return Renew(
-            lanes=[self.state(lane) for lane in lanes],
+            lanes=[self.state(lane, floor=lane.floor) for lane in lanes],
             lease=self.settings.lease_seconds,
             asked_at=now,
             block_changes={lane.tenant: lane.block_changes for lane in lanes},
@@ -212,14 +212,14 @@ class Tenure:
     def _leeway(self) -> float:
         return float(AHEAD_QUANTA * self.settings.quantum)
 
-    def state(self, lane: Lane, *, has_work: bool = True) -> LaneState:
+    def state(self, lane: Lane, *, floor: int, has_work: bool = True) -> LaneState:
         return LaneState(
             tenant=lane.tenant,
             token=lane.token,
             virtual_time=lane.virtual_time,
             rate_clock=lane.rate_clock,
             floor_seen=lane.floor_seen,
-            floor=lane.floor,
+            floor=floor,
             has_work=has_work,
         )
 

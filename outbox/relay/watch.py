@@ -6,6 +6,7 @@ transactions from which follows how far back late commits can lie.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -14,7 +15,6 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import outbox
 from outbox import conf, sql
@@ -22,7 +22,10 @@ from outbox.errors import RelayBuried
 from outbox.relay.late import Sample, Sampler
 from outbox.relay.session import Connection, connect, cut_off, lock_key, query
 
+logger = logging.getLogger("outbox.relay")
+
 SCAN_CHUNK = 2_000
+STRANDED_SECONDS = 30.0
 PROMOTE_CHUNK = 1_000
 LAST_NAME = "\x7f"
 """Sorts behind every tenant id."""
@@ -52,6 +55,24 @@ class Vitals:
 
     lanes: int = 0
     published: int = 0
+
+
+@dataclass(slots=True)
+class Duty:
+    """Something to do every so many seconds; what takes long is done less often."""
+
+    run: Callable[[], None]
+    every: float
+    rarely: float = 0.0
+    """Pause at least so many times what it took."""
+    due: float = 0.0
+
+    def do_if_due(self, stop: threading.Event) -> None:
+        began = time.monotonic()
+        if self.due <= began and not stop.is_set():
+            self.run()
+            ended = time.monotonic()
+            self.due = max(began + self.every, ended + self.rarely * (ended - began))
 
 
 class Watcher:
@@ -100,32 +121,25 @@ class Watcher:
         cut_off(self._connection, self._thread)
 
     def _work(self) -> None:
-        settings = conf.get()
-        duties: list[list[Any]] = [
-            [0.0, self._sample, 1.0],
-            [0.0, self._promote, 0.25],
-            [0.0, self._scan, settings.scan_seconds],
-            [0.0, self._bury_the_dead, 0.5],
-            [0.0, self._heartbeat, 1.0],
-        ]
+        scan = Duty(self._scan, every=conf.get().scan_seconds, rarely=10)
+        duties = (
+            Duty(self._sample, every=1.0),
+            Duty(self._promote, every=0.25),
+            scan,
+            Duty(self._bury_the_dead, every=0.5),
+            Duty(self._heartbeat, every=1.0),
+            Duty(self._find_stranded, every=STRANDED_SECONDS, rarely=50, due=time.monotonic() + STRANDED_SECONDS),
+        )
         try:
             while not self._stop.is_set():
-                self._do_what_is_due(duties)
-                rest = min(duty[0] for duty in duties) - time.monotonic()
+                for duty in duties:
+                    duty.do_if_due(self._stop)
+                rest = min(duty.due for duty in duties) - time.monotonic()
                 if rest > 0 and self.scan_now.wait(rest):
                     self.scan_now.clear()
-                    duties[2][0] = 0.0
+                    scan.due = 0.0
         except BaseException as error:  # handed to the relay's thread, which logs and starts anew
             self._tell(error)
-
-    def _do_what_is_due(self, duties: list[list[Any]]) -> None:
-        for duty in duties:
-            began = time.monotonic()
-            if duty[0] <= began and not self._stop.is_set():
-                duty[1]()
-                ended = time.monotonic()
-                # A look that became expensive becomes rare.
-                duty[0] = ended + max(duty[2] - (ended - began), 10 * (ended - began) if duty[1] == self._scan else 0)
 
     def _tell(self, item: News | BaseException) -> None:
         self._news.append(item)
@@ -202,6 +216,14 @@ class Watcher:
 
     def _probe(self, known: list[str]) -> list[str]:
         return [row[0] for row in query(self._connection, sql.load("probe_lanes"), {"tenants": known})] if known else []
+
+    def _find_stranded(self) -> None:
+        found = [row[0] for row in query(self._connection, sql.load("find_stranded"))]
+        if found:
+            logger.warning(
+                "pending events behind the floor of %d lanes, such as %s; looking again", len(found), found[0]
+            )
+            self._tell(Found(tenants=found, complete=None))
 
     def _sample(self) -> None:
         self._tell(self._take_sample())
