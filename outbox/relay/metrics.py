@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.multiprocess import mark_process_dead
 
 PUBLISHED = Counter("outbox_published", "Events that the broker acknowledged and the database recorded.")
 FAILED_ATTEMPTS = Counter("outbox_failed_attempts", "Attempts to publish that failed.", ["error_class"])
@@ -24,14 +21,10 @@ SETTLE_SECONDS = Histogram(
 )
 LANES_HELD = Gauge("outbox_lanes_held", "Lanes that relays hold.", multiprocess_mode="livesum")
 # Not "up": every process that imports this begins with 0, also one that runs no relay.
-BROKER_DOWN = Gauge(
-    "outbox_broker_down", "1 while the broker does not answer some relay.", multiprocess_mode="livemax"
-)
+BROKER_DOWN = Gauge("outbox_broker_down", "1 while the broker does not answer some relay.", multiprocess_mode="livemax")
 
 
-def forget_process() -> None:
-    """To be called when this process runs no relay any more, else its gauges would count on."""
+def no_relay() -> None:
+    """To be called when this process runs no relay any more: a gauge may outlive its process."""
     LANES_HELD.set(0)
     BROKER_DOWN.set(0)
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        mark_process_dead(os.getpid())

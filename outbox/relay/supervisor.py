@@ -124,7 +124,7 @@ class Supervisor:
             return False
         finally:
             self._past, self._relay = self._counts(), None
-            metrics.forget_process()
+            metrics.no_relay()
         return True
 
     def _report(self, error: Exception) -> None:
