@@ -88,15 +88,16 @@ class Sender:
         """To be called when a message was delivered: the broker is there."""
         self.broker_suspect_since = None
 
-    def warm(self, *, timeout: float = 1.0) -> bool:
+    def warm(self, *, topic: str | None = None, timeout: float = 1.0) -> bool:
         """Connect, and get the producer id without which nothing is delivered. False when that failed.
 
-        Saves half a second before the first delivery, and up to two after an outage. May be called again.
+        Saves half a second before the first delivery, and up to two after an outage. May be called again. Asks for
+        the metadata of `topic`, which the broker may then create, or of all topics, of which there can be many.
         """
         deadline = time.monotonic() + timeout
         calls = 0
         while calls < _WARMING_CALLS or not self._has_id:
-            if self.fatal is not None or not self._connect(deadline - time.monotonic()):
+            if self.fatal is not None or not self._connect(topic, deadline - time.monotonic()):
                 return False
             calls += 1
             if calls >= _WARMING_CALLS and not self._has_id:
@@ -124,11 +125,11 @@ class Sender:
             _refuse_closed()
         return self._client
 
-    def _connect(self, timeout: float) -> bool:
+    def _connect(self, topic: str | None, timeout: float) -> bool:
         if timeout <= 0:
             return False
         try:
-            self._alive().list_topics(timeout=timeout)
+            self._alive().list_topics(topic, timeout=timeout)
         except KafkaException:
             return False
         finally:

@@ -13,7 +13,7 @@ OK_SECONDS = 300.0
 """How long a good answer holds. It stays in use while it is asked for again, so that nobody waits."""
 REFUSAL_SECONDS = 1.0
 """How long a bad answer holds."""
-PATIENCE_SECONDS = 0.5
+PATIENCE_SECONDS = 1.0
 """How long an unknown topic is asked for: a broker that creates topics calls them unknown at first."""
 MEMORY_SECONDS = 60.0
 """How long a missing topic is remembered: if it is unknown again, there is no patience with it."""
@@ -140,7 +140,7 @@ class TopicBook:
         if now - question.wanted > WANTED_SECONDS:
             del self._questions[question.topic]
             return
-        young = now - question.asked < 2 * PATIENCE_SECONDS
+        young = now - question.asked < PATIENCE_SECONDS
         question.due = now + (pause or (AGAIN_SECONDS if young else SLOWLY_SECONDS))
         self._put(question)
 

@@ -64,9 +64,11 @@ def make_sender() -> Iterator[MakeSender]:
     """A warm sender for these bootstrap servers; further arguments are librdkafka's, with underscores."""
     with ExitStack() as made:
 
-        def make(servers: str, *, isolate: bool = False, warm: bool = True, **more: Any) -> Reports:
+        def make(
+            servers: str, *, isolate: bool = False, warm: bool = True, message_timeout: float = 4.5, **more: Any
+        ) -> Reports:
             base = {"bootstrap.servers": servers, **{name.replace("_", "."): more[name] for name in more}}
-            config = producer_config(base=base, delivery_timeout=3.0, message_timeout=4.5, isolate=isolate)
+            config = producer_config(base=base, delivery_timeout=3.0, message_timeout=message_timeout, isolate=isolate)
             sender = Sender(config)
             made.callback(sender.purge_and_close, 5)
             if warm:

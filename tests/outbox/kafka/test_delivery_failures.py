@@ -137,7 +137,7 @@ def test_a_producer_without_the_right_to_an_id_ends(
 def test_without_a_broker_a_message_expires_and_the_producer_is_suspicious(
     mock_cluster: MockCluster, make_sender: MakeSender
 ) -> None:
-    reports = make_sender(mock_cluster.bootstrap_servers, message_timeout_ms=3_100, log_level=0)
+    reports = make_sender(mock_cluster.bootstrap_servers, message_timeout=0.5, log_level=0)
     mock_cluster.broker_down()
     assert reports.deliver("x") == [KafkaError._MSG_TIMED_OUT]
     assert reports.sender.broker_suspect_since is not None
@@ -149,7 +149,7 @@ def test_a_real_topics_limit_refuses_a_whole_batch_but_alone_only_the_large_one(
     real_kafka: KafkaBroker, make_sender: MakeSender, small_topic: str
 ) -> None:
     values = [f"{n}-{'x' * 300}" for n in range(20)]
-    together = make_sender(real_kafka.bootstrap_servers)
+    together = make_sender(real_kafka.bootstrap_servers, linger_ms=500)
     assert set(together.deliver(*values, topic=small_topic)) == {KafkaError.MSG_SIZE_TOO_LARGE}
 
     alone = make_sender(real_kafka.bootstrap_servers, isolate=True)

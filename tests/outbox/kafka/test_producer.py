@@ -32,6 +32,13 @@ def test_warming_without_a_broker_fails_in_time(make_sender: MakeSender) -> None
     assert not sender.warm(timeout=0)
 
 
+def test_warming_by_one_topic_spares_the_others(mock_cluster: MockCluster, make_sender: MakeSender) -> None:
+    reports = make_sender(mock_cluster.bootstrap_servers, warm=False)
+    assert reports.sender.warm(topic="news", timeout=HANG_SECONDS)
+    assert reports.sender._has_id
+    assert reports.deliver("first") == [0]
+
+
 def test_warming_gets_the_producer_id_before_the_first_event(
     mock_cluster: MockCluster, make_sender: MakeSender
 ) -> None:

@@ -180,8 +180,8 @@ def test_closing_does_not_wait_for_a_silent_broker() -> None:
 @pytest.mark.kafka
 def test_a_real_broker_that_creates_topics_has_every_topic(real_kafka: KafkaBroker, watch: Watch) -> None:
     directory = watch(real_kafka.bootstrap_servers)
-    for n in range(3):
-        assert directory.settle(f"directory-created-{n}") is TopicState.OK
+    topics = [f"directory-created-{n}" for n in range(3)]
+    directory.wait(lambda: all([directory.state(topic) is TopicState.OK for topic in topics]))
 
 
 @pytest.mark.kafka
