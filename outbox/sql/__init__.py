@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 @cache
 def load(name: str) -> LiteralString:
     """The statement in `<name>.sql`."""
-    text = resources.files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    return cast(LiteralString, text)
+    return resources.files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
