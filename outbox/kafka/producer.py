@@ -112,7 +112,7 @@ class Sender:
         if self._client is None:
             return 0
         deadline = time.monotonic() + timeout
-        self._serve_what_is_ready()
+        self.poll(0)
         self._alive().purge(in_queue=True, in_flight=True)
         while self.outstanding and time.monotonic() < deadline:
             self.poll(0.01)
@@ -135,12 +135,6 @@ class Sender:
         finally:
             self.poll(0)
         return True
-
-    def _serve_what_is_ready(self) -> None:
-        try:
-            self._alive().flush(0)
-        except KafkaException as error:
-            self.note(error)
 
     def _close(self, *, orderly: bool, timeout: float) -> None:
         """In a thread, because neither a flush nor a name server has to answer within any time."""
