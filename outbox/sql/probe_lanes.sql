@@ -6,6 +6,11 @@ LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
 WHERE l.tenant_id = ANY (%(tenants)s::text[]) AND (l.owner IS NULL OR l.leased_until < clock_timestamp())
   AND (l.rate_clock IS NULL OR l.rate_clock <= clock_timestamp())
   AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))
+  AND NOT EXISTS (
+      SELECT 1 FROM outbox_tenant_policies everyone
+      WHERE everyone.tenant_id = '*' AND everyone.paused
+        AND coalesce(everyone.paused_until > clock_timestamp(), true)
+  )
   AND EXISTS (
     SELECT 1 FROM outbox_events e
     WHERE e.status = 'pending' AND e.tenant_id = l.tenant_id

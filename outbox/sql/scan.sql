@@ -1,5 +1,6 @@
 -- Tenants with pending events among those not yet known: a loose index scan, one descent for each tenant found and one
 -- for each gap between known names. The gaps keep it away from the dead entries of tenants that were just drained.
+-- Paused tenants are left out, or every look would offer them again, and a relay would never find that all is done.
 WITH RECURSIVE gaps (after, before) AS (
     SELECT * FROM unnest(%(after)s::text[], %(before)s::text[])
 ), found (tenant_id, before) AS (
@@ -19,4 +20,13 @@ WITH RECURSIVE gaps (after, before) AS (
         ORDER BY e.tenant_id LIMIT 1
     ) following
 )
-SELECT tenant_id FROM found LIMIT %(limit)s
+SELECT found.tenant_id
+FROM found
+LEFT JOIN outbox_tenant_policies p ON p.tenant_id = found.tenant_id
+WHERE NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))
+  AND NOT EXISTS (
+      SELECT 1 FROM outbox_tenant_policies everyone
+      WHERE everyone.tenant_id = '*' AND everyone.paused
+        AND coalesce(everyone.paused_until > clock_timestamp(), true)
+  )
+LIMIT %(limit)s

@@ -127,10 +127,19 @@ def test_until_empty_does_not_wait_for_events_that_are_not_due(start_relay: Star
 def test_until_empty_ends_with_1_beside_a_paused_tenant(start_relay: StartRelay) -> None:
     commit(30)
     TenantPolicy.objects.create(tenant_id="tenant-1", paused=True)
-    process = start_relay("--until-empty", "--patience=2")
+    process = start_relay("--until-empty", "--patience=1000")
     assert wait(process) == 1
     assert summary(process)["published"] == 20
     assert "'tenant-1'" in complaint(process)
+
+
+def test_until_empty_ends_with_1_while_everyone_is_paused(start_relay: StartRelay) -> None:
+    commit(30)
+    TenantPolicy.objects.create(tenant_id="*", paused=True)
+    process = start_relay("--until-empty", "--patience=1000")
+    assert wait(process) == 1
+    assert summary(process)["published"] == 0
+    assert "paused" in complaint(process)
 
 
 def test_until_empty_ends_with_1_after_dead_letters(start_relay: StartRelay, mock_cluster: MockCluster) -> None:
