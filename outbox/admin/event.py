@@ -65,7 +65,7 @@ class EventAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[OutboxEvent], search_term: str
     ) -> tuple[QuerySet[OutboxEvent], bool]:
-        words = search_term.split(maxsplit=1)
+        words = search_term.strip().split(maxsplit=1)
         if not words:
             return queryset, False
         if len(words) == 1 and words[0].isdecimal():

@@ -1,0 +1,65 @@
+"""System checks: what cannot work stops the start with one line and an id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from django.db import connections
+from pytest_django import Settings
+
+
+def found() -> list[tuple[str | None, str]]:
+    return [(message.id, message.msg) for message in run_checks(tags=["outbox"])]
+
+
+def test_the_service_starts() -> None:
+    assert found() == []
+
+
+def test_a_setting_that_cannot_work_stops_the_start(settings: Settings) -> None:
+    settings.OUTBOX_BATCH_SIZE = 0
+    assert found() == [("outbox.E001", "OUTBOX_BATCH_SIZE=0: must be at least 1.")]
+    with pytest.raises(SystemCheckError, match="OUTBOX_BATCH_SIZE=0: must be at least 1"):
+        call_command("check")
+
+
+def test_an_unknown_database_alias(settings: Settings) -> None:
+    settings.OUTBOX_DATABASE = "elsewhere"
+    ((id_, message),) = found()
+    assert id_ == "outbox.E002"
+    assert message == "OUTBOX_DATABASE='elsewhere': no such alias in DATABASES; known are default."
+
+
+@pytest.fixture
+def sqlite_alias() -> Iterator[str]:
+    connections.settings["lite"] = {
+        **connections.settings["default"],
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": ":memory:",
+    }
+    yield "lite"
+    del connections["lite"]
+    del connections.settings["lite"]
+
+
+def test_a_database_that_is_not_postgresql(settings: Settings, sqlite_alias: str) -> None:
+    settings.OUTBOX_DATABASE = sqlite_alias
+    assert found() == [("outbox.E003", "OUTBOX_DATABASE='lite': the outbox needs PostgreSQL.")]
+
+
+@pytest.mark.parametrize(("config", "id_"), [(17, "outbox.E004"), ("", None)])
+def test_where_kafka_is(settings: Settings, config: Any, id_: str | None) -> None:
+    settings.OUTBOX_KAFKA_CONFIG = config
+    assert [each for each, _ in found()] == ([id_] if id_ else [])
+
+
+def test_kafka_settings_that_would_break_a_guarantee(settings: Settings) -> None:
+    settings.OUTBOX_KAFKA_CONFIG = {"bootstrap.servers": "localhost:9092", "acks": "1"}
+    ((id_, message),) = found()
+    assert id_ == "outbox.E005"
+    assert message.startswith("Kafka setting acks=1: ")
