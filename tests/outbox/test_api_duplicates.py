@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
 from outbox import sql
 from outbox.api import EnqueueManyResult, EnqueueResult, NewEvent, enqueue, enqueue_many
@@ -134,14 +136,21 @@ def test_crossed_keys_end_one_of_the_two_transactions_and_let_the_other_through(
     assert set(OutboxEvent.objects.values_list("dedupe_key", flat=True)) == {"a", "b"}
 
 
-def test_lock_timeout_bounds_the_wait() -> None:
+def enqueue_staged(key: str) -> EnqueueManyResult:
+    return enqueue_many(
+        [NewEvent(topic="t", payload={}, tenant_id="acme", dedupe_key=key, available_at=timezone.now())]
+    )
+
+
+@pytest.mark.parametrize("write", [enqueue_key, enqueue_keys, enqueue_staged])
+def test_lock_timeout_bounds_the_wait(write: Callable[[str], object]) -> None:
     with sessions(2) as (first, second):
         first.begin()
         first.do(enqueue_key, "a")
         second.begin()
         second.execute("SET LOCAL lock_timeout = '50ms'")
         with pytest.raises(OperationalError, match="lock timeout"):
-            second.do(enqueue_key, "a")
+            second.do(write, "a")
         second.roll_back()
         first.commit()
 
