@@ -11,108 +11,328 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='OutboxRelay',
+            name="OutboxRelay",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=255)),
-                ('pid', models.IntegerField()),
-                ('version', models.CharField(max_length=32)),
-                ('started_at', models.DateTimeField(db_default=outbox.models.functions.ClockTimestamp(), editable=False)),
-                ('heartbeat_at', models.DateTimeField(db_default=outbox.models.functions.ClockTimestamp(), editable=False)),
-                ('lanes', models.IntegerField(db_default=0, default=0, help_text='Lanes held at the last heartbeat.')),
-                ('rate', models.FloatField(db_default=0, default=0, help_text='Events per second since the heartbeat before.')),
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=255)),
+                ("pid", models.IntegerField()),
+                ("version", models.CharField(max_length=32)),
+                (
+                    "started_at",
+                    models.DateTimeField(db_default=outbox.models.functions.ClockTimestamp(), editable=False),
+                ),
+                (
+                    "heartbeat_at",
+                    models.DateTimeField(db_default=outbox.models.functions.ClockTimestamp(), editable=False),
+                ),
+                ("lanes", models.IntegerField(db_default=0, default=0, help_text="Lanes held at the last heartbeat.")),
+                (
+                    "rate",
+                    models.FloatField(
+                        db_default=0, default=0, help_text="Events per second since the heartbeat before."
+                    ),
+                ),
             ],
             options={
-                'db_table': 'outbox_relays',
+                "db_table": "outbox_relays",
             },
         ),
         migrations.CreateModel(
-            name='OutboxEvent',
+            name="OutboxEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('tenant_id', models.CharField(db_collation='C', db_default='default', default='default', max_length=64)),
-                ('topic', models.CharField(db_collation='C', max_length=249)),
-                ('partition_key', models.CharField(blank=True, db_collation='C', db_default='', default='', help_text='Events of a tenant with the same key are published in order; empty: in no order.', max_length=255)),
-                ('dedupe_key', models.CharField(db_collation='C', max_length=255)),
-                ('payload', models.JSONField()),
-                ('payload_bytes', models.GeneratedField(db_persist=True, expression=outbox.models.event.OctetLength(django.db.models.functions.comparison.Cast('payload', models.TextField())), help_text='Size of the payload as it is sent.', output_field=models.IntegerField())),
-                ('headers', models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict)),
-                ('status', models.CharField(choices=[('pending', 'pending'), ('scheduled', 'scheduled'), ('sent', 'sent'), ('failed', 'failed'), ('discarded', 'discarded')], db_default='pending', default='pending', max_length=9)),
-                ('attempts', models.IntegerField(db_default=0, default=0, help_text='Failed attempts so far.')),
-                ('last_error', models.TextField(blank=True, db_default='', default='')),
-                ('error_class', models.CharField(blank=True, db_default='', default='', max_length=64)),
-                ('created_at', models.DateTimeField(db_default=outbox.models.functions.ClockTimestamp(), editable=False)),
-                ('available_at', models.DateTimeField(blank=True, help_text='Not published before; scheduled only.', null=True)),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('kafka_partition', models.IntegerField(blank=True, null=True)),
-                ('kafka_offset', models.BigIntegerField(blank=True, null=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "tenant_id",
+                    models.CharField(db_collation="C", db_default="default", default="default", max_length=64),
+                ),
+                ("topic", models.CharField(db_collation="C", max_length=249)),
+                (
+                    "partition_key",
+                    models.CharField(
+                        blank=True,
+                        db_collation="C",
+                        db_default="",
+                        default="",
+                        help_text="Events of a tenant with the same key are published in order; empty: in no order.",
+                        max_length=255,
+                    ),
+                ),
+                ("dedupe_key", models.CharField(db_collation="C", max_length=255)),
+                ("payload", models.JSONField()),
+                (
+                    "payload_bytes",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=outbox.models.event.OctetLength(
+                            django.db.models.functions.comparison.Cast("payload", models.TextField())
+                        ),
+                        help_text="Size of the payload as it is sent.",
+                        output_field=models.IntegerField(),
+                    ),
+                ),
+                (
+                    "headers",
+                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("scheduled", "scheduled"),
+                            ("sent", "sent"),
+                            ("failed", "failed"),
+                            ("discarded", "discarded"),
+                        ],
+                        db_default="pending",
+                        default="pending",
+                        max_length=9,
+                    ),
+                ),
+                ("attempts", models.IntegerField(db_default=0, default=0, help_text="Failed attempts so far.")),
+                ("last_error", models.TextField(blank=True, db_default="", default="")),
+                ("error_class", models.CharField(blank=True, db_default="", default="", max_length=64)),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=outbox.models.functions.ClockTimestamp(), editable=False),
+                ),
+                (
+                    "available_at",
+                    models.DateTimeField(blank=True, help_text="Not published before; scheduled only.", null=True),
+                ),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                ("kafka_partition", models.IntegerField(blank=True, null=True)),
+                ("kafka_offset", models.BigIntegerField(blank=True, null=True)),
             ],
             options={
-                'db_table': 'outbox_events',
-                'indexes': [django.contrib.postgres.indexes.BTreeIndex(fields=['status', 'tenant_id', 'created_at'], name='ix_outbox_status_tenant_created'), django.contrib.postgres.indexes.BTreeIndex(condition=models.Q(('status', 'scheduled')), fields=['available_at'], name='ix_outbox_due'), django.contrib.postgres.indexes.BTreeIndex(condition=models.Q(('attempts__gt', 0), ('status', 'scheduled')), fields=['tenant_id', 'partition_key'], name='ix_outbox_blocked_key'), django.contrib.postgres.indexes.BTreeIndex(condition=models.Q(('status', 'failed')), fields=['tenant_id', 'partition_key'], name='ix_outbox_dead_key'), django.contrib.postgres.indexes.BTreeIndex(condition=models.Q(('status', 'failed')), fields=['error_class', 'tenant_id', 'id'], name='ix_outbox_dead_class')],
-                'constraints': [models.UniqueConstraint(fields=('tenant_id', 'dedupe_key'), name='uq_outbox_tenant_dedupe'), models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'scheduled', 'sent', 'failed', 'discarded'])), name='ck_outbox_status'), models.CheckConstraint(condition=models.Q(('tenant_id__regex', '^[A-Za-z0-9][A-Za-z0-9._-]*$')), name='ck_outbox_tenant'), models.CheckConstraint(condition=models.Q(('topic__regex', '^[A-Za-z0-9._-]+$')), name='ck_outbox_topic'), models.CheckConstraint(condition=models.Q(('attempts__gte', 0)), name='ck_outbox_attempts'), models.CheckConstraint(condition=models.Q(models.Q(('status', 'scheduled'), _negated=True), ('available_at__isnull', False), _connector='OR'), name='ck_outbox_scheduled_has_time')],
+                "db_table": "outbox_events",
+                "indexes": [
+                    django.contrib.postgres.indexes.BTreeIndex(
+                        fields=["status", "tenant_id", "created_at"], name="ix_outbox_status_tenant_created"
+                    ),
+                    django.contrib.postgres.indexes.BTreeIndex(
+                        condition=models.Q(("status", "scheduled")), fields=["available_at"], name="ix_outbox_due"
+                    ),
+                    django.contrib.postgres.indexes.BTreeIndex(
+                        condition=models.Q(("attempts__gt", 0), ("status", "scheduled")),
+                        fields=["tenant_id", "partition_key"],
+                        name="ix_outbox_blocked_key",
+                    ),
+                    django.contrib.postgres.indexes.BTreeIndex(
+                        condition=models.Q(("status", "failed")),
+                        fields=["tenant_id", "partition_key"],
+                        name="ix_outbox_dead_key",
+                    ),
+                    django.contrib.postgres.indexes.BTreeIndex(
+                        condition=models.Q(("status", "failed")),
+                        fields=["error_class", "tenant_id", "id"],
+                        name="ix_outbox_dead_class",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant_id", "dedupe_key"), name="uq_outbox_tenant_dedupe"),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["pending", "scheduled", "sent", "failed", "discarded"])),
+                        name="ck_outbox_status",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("tenant_id__regex", "^[A-Za-z0-9][A-Za-z0-9._-]*$")),
+                        name="ck_outbox_tenant",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("topic__regex", "^[A-Za-z0-9._-]+$")), name="ck_outbox_topic"
+                    ),
+                    models.CheckConstraint(condition=models.Q(("attempts__gte", 0)), name="ck_outbox_attempts"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "scheduled"), _negated=True),
+                            ("available_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="ck_outbox_scheduled_has_time",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OutboxAttempt',
+            name="OutboxAttempt",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(db_default=outbox.models.functions.ClockTimestamp(), editable=False)),
-                ('relay_id', models.UUIDField()),
-                ('error_class', models.CharField(max_length=64)),
-                ('code', models.IntegerField(help_text="librdkafka's error code.")),
-                ('message', models.TextField()),
-                ('event', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='failed_attempts', to='outbox.outboxevent')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField(db_default=outbox.models.functions.ClockTimestamp(), editable=False)),
+                ("relay_id", models.UUIDField()),
+                ("error_class", models.CharField(max_length=64)),
+                ("code", models.IntegerField(help_text="librdkafka's error code.")),
+                ("message", models.TextField()),
+                (
+                    "event",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="failed_attempts",
+                        to="outbox.outboxevent",
+                    ),
+                ),
             ],
             options={
-                'db_table': 'outbox_attempts',
-                'ordering': ('at', 'id'),
+                "db_table": "outbox_attempts",
+                "ordering": ("at", "id"),
             },
         ),
         migrations.CreateModel(
-            name='OutboxLane',
+            name="OutboxLane",
             fields=[
-                ('tenant_id', models.CharField(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('virtual_time', models.FloatField(db_default=0, default=0, help_text='Service received, divided by weight.')),
-                ('has_work', models.BooleanField(db_default=False, default=False, help_text='Whether the lane had work left when it was last held.')),
-                ('owner', models.UUIDField(blank=True, help_text='The relay that holds the lane.', null=True)),
-                ('token', models.BigIntegerField(db_default=0, default=0, help_text='Fencing token, one more at each claim.')),
-                ('leased_until', models.DateTimeField(blank=True, null=True)),
-                ('rate_clock', models.DateTimeField(blank=True, help_text='Up to here the publish rate is used up (generic cell rate algorithm).', null=True)),
-                ('floor', models.DateTimeField(blank=True, help_text='Nothing pending was created before; empty: not known.', null=True)),
+                ("tenant_id", models.CharField(db_collation="C", max_length=64, primary_key=True, serialize=False)),
+                (
+                    "virtual_time",
+                    models.FloatField(db_default=0, default=0, help_text="Service received, divided by weight."),
+                ),
+                (
+                    "has_work",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Whether the lane had work left when it was last held.",
+                    ),
+                ),
+                ("owner", models.UUIDField(blank=True, help_text="The relay that holds the lane.", null=True)),
+                (
+                    "token",
+                    models.BigIntegerField(db_default=0, default=0, help_text="Fencing token, one more at each claim."),
+                ),
+                ("leased_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "rate_clock",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Up to here the publish rate is used up (generic cell rate algorithm).",
+                        null=True,
+                    ),
+                ),
+                (
+                    "floor",
+                    models.DateTimeField(
+                        blank=True, help_text="Nothing pending was created before; empty: not known.", null=True
+                    ),
+                ),
             ],
             options={
-                'db_table': 'outbox_lanes',
-                'constraints': [models.CheckConstraint(condition=models.Q(('tenant_id__regex', '^[A-Za-z0-9][A-Za-z0-9._-]*$')), name='ck_outbox_lane_tenant'), models.CheckConstraint(condition=models.Q(models.Q(('leased_until__isnull', True), ('owner__isnull', True)), models.Q(('leased_until__isnull', False), ('owner__isnull', False)), _connector='OR'), name='ck_outbox_lane_lease')],
+                "db_table": "outbox_lanes",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("tenant_id__regex", "^[A-Za-z0-9][A-Za-z0-9._-]*$")),
+                        name="ck_outbox_lane_tenant",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("leased_until__isnull", True), ("owner__isnull", True)),
+                            models.Q(("leased_until__isnull", False), ("owner__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="ck_outbox_lane_lease",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='TenantPolicy',
+            name="TenantPolicy",
             fields=[
-                ('tenant_id', models.CharField(db_collation='C', max_length=64, primary_key=True, serialize=False)),
-                ('weight', models.FloatField(db_default=1, default=1, help_text='Share of the relays relative to others.', validators=[django.core.validators.MinValueValidator(0.001)])),
-                ('rate', models.FloatField(blank=True, help_text='Most events per second; empty: no limit.', null=True, validators=[django.core.validators.MinValueValidator(0.001)])),
-                ('batch_quota', models.IntegerField(blank=True, help_text='Most events of the tenant in one round; empty: no limit.', null=True, validators=[django.core.validators.MinValueValidator(1)])),
-                ('backlog_limit', models.BigIntegerField(blank=True, help_text='Pending events above which the tenant counts as overloaded; empty: no limit.', null=True, validators=[django.core.validators.MinValueValidator(1)])),
-                ('paused', models.BooleanField(db_default=False, default=False)),
-                ('paused_by', models.CharField(blank=True, db_default='', default='', max_length=150)),
-                ('paused_reason', models.TextField(blank=True, db_default='', default='')),
-                ('paused_until', models.DateTimeField(blank=True, help_text='Resumes by itself then; empty: does not.', null=True)),
-                ('retention_days', models.IntegerField(blank=True, help_text='Days that sent events are kept; empty: for ever.', null=True, validators=[django.core.validators.MinValueValidator(1)])),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("tenant_id", models.CharField(db_collation="C", max_length=64, primary_key=True, serialize=False)),
+                (
+                    "weight",
+                    models.FloatField(
+                        db_default=1,
+                        default=1,
+                        help_text="Share of the relays relative to others.",
+                        validators=[django.core.validators.MinValueValidator(0.001)],
+                    ),
+                ),
+                (
+                    "rate",
+                    models.FloatField(
+                        blank=True,
+                        help_text="Most events per second; empty: no limit.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0.001)],
+                    ),
+                ),
+                (
+                    "batch_quota",
+                    models.IntegerField(
+                        blank=True,
+                        help_text="Most events of the tenant in one round; empty: no limit.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "backlog_limit",
+                    models.BigIntegerField(
+                        blank=True,
+                        help_text="Pending events above which the tenant counts as overloaded; empty: no limit.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                ("paused", models.BooleanField(db_default=False, default=False)),
+                ("paused_by", models.CharField(blank=True, db_default="", default="", max_length=150)),
+                ("paused_reason", models.TextField(blank=True, db_default="", default="")),
+                (
+                    "paused_until",
+                    models.DateTimeField(blank=True, help_text="Resumes by itself then; empty: does not.", null=True),
+                ),
+                (
+                    "retention_days",
+                    models.IntegerField(
+                        blank=True,
+                        help_text="Days that sent events are kept; empty: for ever.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'verbose_name_plural': 'tenant policies',
-                'db_table': 'outbox_tenant_policies',
-                'constraints': [models.CheckConstraint(condition=models.Q(('tenant_id__regex', '^[A-Za-z0-9][A-Za-z0-9._-]*$'), ('tenant_id', '*'), _connector='OR'), name='ck_outbox_policy_tenant'), models.CheckConstraint(condition=models.Q(('weight__gte', 0.001), ('weight__lte', 1000000.0)), name='ck_outbox_policy_weight'), models.CheckConstraint(condition=models.Q(('rate__isnull', True), models.Q(('rate__gte', 0.001), ('rate__lte', 1000000000.0)), _connector='OR'), name='ck_outbox_policy_rate'), models.CheckConstraint(condition=models.Q(('batch_quota__isnull', True), ('batch_quota__gte', 1), _connector='OR'), name='ck_outbox_policy_quota'), models.CheckConstraint(condition=models.Q(('backlog_limit__isnull', True), ('backlog_limit__gte', 1), _connector='OR'), name='ck_outbox_policy_backlog'), models.CheckConstraint(condition=models.Q(('retention_days__isnull', True), ('retention_days__gte', 1), _connector='OR'), name='ck_outbox_policy_retention')],
+                "verbose_name_plural": "tenant policies",
+                "db_table": "outbox_tenant_policies",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("tenant_id__regex", "^[A-Za-z0-9][A-Za-z0-9._-]*$"), ("tenant_id", "*"), _connector="OR"
+                        ),
+                        name="ck_outbox_policy_tenant",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("weight__gte", 0.001), ("weight__lte", 1000000.0)),
+                        name="ck_outbox_policy_weight",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("rate__isnull", True),
+                            models.Q(("rate__gte", 0.001), ("rate__lte", 1000000000.0)),
+                            _connector="OR",
+                        ),
+                        name="ck_outbox_policy_rate",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("batch_quota__isnull", True), ("batch_quota__gte", 1), _connector="OR"),
+                        name="ck_outbox_policy_quota",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("backlog_limit__isnull", True), ("backlog_limit__gte", 1), _connector="OR"),
+                        name="ck_outbox_policy_backlog",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("retention_days__isnull", True), ("retention_days__gte", 1), _connector="OR"
+                        ),
+                        name="ck_outbox_policy_retention",
+                    ),
+                ],
             },
         ),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -17,9 +16,6 @@ N, ID, TOPIC, DEDUPE_KEY, PARTITION_KEY, PAYLOAD, CREATED, ATTEMPTS, HEADERS, BY
 UNLIMITED = float("inf")
 
 
-ISOLATION_SECONDS = 5.0
-
-
 class Failure(NamedTuple):
     """A failed attempt, as reported."""
 
@@ -28,8 +24,6 @@ class Failure(NamedTuple):
     message: str
     batched: bool
     """Whether other events may have shared the batch that failed."""
-    isolate_until: float
-    """Until when (monotonic) the lane should send one event a batch, should that be the cure."""
 
 
 class Lane:
@@ -140,8 +134,7 @@ class Lane:
 
     def fail(self, row: Row, code: int, message: str, *, batched: bool = False) -> None:
         """Nothing later of the key is produced until the lane has settled and looked again from here."""
-        isolate_until = time.monotonic() + ISOLATION_SECONDS
-        self.failures.append(Failure(row, code, message, batched, isolate_until))
+        self.failures.append(Failure(row, code, message, batched))
         self.hold_key(row)
 
     def hold_key(self, row: Row) -> None:

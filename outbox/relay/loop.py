@@ -85,7 +85,6 @@ class Relay:
 
     def run(self, *, until_empty: bool = False) -> None:
         """Publishes until `stop`, then drains; with `until_empty` until nothing is left that it may publish."""
-        self._senders.main.warm()
         while not self._stopping:
             if self._round():
                 self._active_at, self._idle_looks = time.monotonic(), 0

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 
 from outbox.conf import OutboxSettings
 from outbox.relay import backoff
-from outbox.relay.failures import Disposition, FailureClass, classify, decide, error_class
+from outbox.relay.failures import Disposition, classify, decide, error_class
 from outbox.relay.lanes import ATTEMPTS, ID, Failure, Lane
 from outbox.relay.settle import Acknowledged, Failed, LaneState, Settle
 
 MESSAGE_CHARACTERS = 500
+ISOLATION_SECONDS = 5.0
+"""How long a lane sends one event to a batch after a batch of its was refused."""
 
 
 class Outcomes:
@@ -70,20 +72,18 @@ class Outcomes:
 
     def _failed(self, lane: Lane, failure: Failure) -> Failed | None:
         """None: nobody's fault, the event stays pending and the lane reads it again."""
-        kind = classify(failure.code)
-        if kind is FailureClass.POISON and failure.batched:
-            # The broker's verdict falls on a whole batch: sent again one by one, the innocent get through.
-            lane.suspect_until = failure.isolate_until
-            return None
         before = failure.row[ATTEMPTS]
         disposition = decide(
-            kind,
+            classify(failure.code),
             attempts=before,
+            alone=not failure.batched,
             max_attempts=self._settings.max_attempts,
             # A positive code is the broker's own; a negative one is librdkafka's and says nothing about the broker.
             broker_answered=failure.code > 0 or self._broker_answers(lane.produced_at),
         )
-        if disposition is Disposition.NEUTRAL:
+        if disposition is Disposition.ISOLATE:
+            lane.suspect_until = self._clock() + ISOLATION_SECONDS
+        if disposition in (Disposition.NEUTRAL, Disposition.ISOLATE):
             return None
         delay = self._backoff(before + 1) if disposition is Disposition.RETRY else None
         text = failure.message[:MESSAGE_CHARACTERS].replace("\x00", "")

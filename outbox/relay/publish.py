@@ -14,6 +14,7 @@ from outbox.errors import ProducerLost
 from outbox.kafka.message import EPOCH_OFFSET, constant_headers, event_headers, message_key
 from outbox.kafka.producer import Sender
 from outbox.kafka.topics import TopicDirectory, TopicState
+from outbox.relay.failures import SERIALISATION
 from outbox.relay.fairness import PAGE_BYTES, cost_of
 from outbox.relay.lanes import (
     ATTEMPTS,
@@ -164,9 +165,13 @@ class Publisher:
         return 0 if payload is None else self._careful(lane, row, payload, sender)
 
     def _careful(self, lane: Lane, row: Row, payload: str, sender: Sender) -> int | None:
-        extra = [] if row[HEADERS] is None else list(json.loads(row[HEADERS]).items())
         try:
+            extra = [] if row[HEADERS] is None else list(json.loads(row[HEADERS]).items())
             self._produce_one(lane, row, payload, extra, sender)
+        except (TypeError, ValueError, AttributeError) as error:
+            # Headers that no API of ours has let through: whoever writes rows by other ways may get them wrong.
+            lane.fail(row, SERIALISATION, f"headers must be an object of strings: {error}")
+            return 0
         except (BufferError, KafkaException) as error:
             return self._retry(lane, row, sender, error, payload, extra)
         self._hold_if_retry(lane, row)

@@ -29,11 +29,12 @@ class Senders:
         suspect_after: float,
         deadline: float,
     ) -> None:
-        self._make = make
+        self._make_cold = make
         self._topics = topics
         self._suspect_after = suspect_after
         self._deadline = deadline
         self.main = make(False)
+        self._warm(self.main)
         self._quarantine: Sender | None = None
         self._retired: list[Sender] = []
 
@@ -66,6 +67,8 @@ class Senders:
         if outage != self._topics.watching:
             self._topics.watching = outage
             metrics.BROKER_DOWN.set(outage)
+            if not outage:
+                self._warm(self.main)
         return not outage
 
     def judge(self, busy: Iterable[Lane], now: float) -> None:
@@ -99,6 +102,16 @@ class Senders:
     def close(self) -> None:
         for sender in (*self._others(), self.main):
             sender.purge_and_close(1.0)
+
+    def _make(self, isolate: bool) -> Sender:
+        sender = self._make_cold(isolate)
+        if self._topics.alive:
+            self._warm(sender)
+        return sender
+
+    def _warm(self, sender: Sender) -> None:
+        # One known topic is enough to ask for; all of them take half a second on a large cluster.
+        sender.warm(topic=next(iter(self._topics.ok), None))
 
     def _others(self) -> list[Sender]:
         return self._retired if self._quarantine is None else [*self._retired, self._quarantine]

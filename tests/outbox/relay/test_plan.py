@@ -165,7 +165,7 @@ def test_a_lane_with_something_under_way_goes_back_only_when_that_is_settled(und
         case "reported":
             back.ids.append(1)
         case "failed":
-            back.failures.append(Failure((), 1, "", False, 0.0))
+            back.failures.append(Failure((), 1, "", False))
     assert quotas(planned([back])) == {}
     assert back.rewind_to == 100
 
