@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +32,10 @@ class OutboxSettings:
     """A consistent reading of all `OUTBOX_*` settings."""
 
     database: str = _setting("default", "Alias of the database that holds the outbox.")
-    kafka_config: Any = _setting("", "librdkafka settings: a dict, or the dotted path of a function that returns one.")
+    kafka_config: Any = field(
+        default="",
+        metadata={"help": "librdkafka settings: a dict, or the dotted path of a function that returns one."},
+    )
     # Below the upper bound no payload of any shape meets PostgreSQL's limits on jsonb, the first of which is an array
     # of 16.8 million numbers.
     max_message_bytes: int = _setting(
@@ -131,7 +134,6 @@ def _unknown(name: str) -> InvalidSetting:
 
 
 def _value(each: Field[Any]) -> Any:
-    assert each.default is not MISSING
     name = setting_name(each)
     raw = getattr(django_settings, name, each.default)
     wanted = _types()[each.name]
@@ -176,7 +178,7 @@ def _boolean(name: str, raw: Any) -> bool:
 
 
 def _check_bounds(name: str, value: Any, bounds: typing.Mapping[str, Any]) -> None:
-    if value is None or isinstance(value, str | bool):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         return
     low, above, high = bounds["at_least"], bounds["above"], bounds["at_most"]
     if low is not None and not value >= low:

@@ -1,4 +1,4 @@
-"""Storage parameters: lanes are updated in place, events die fast and must be vacuumed by their number, not their share."""
+"""Lanes are updated in place; events die fast and are vacuumed by their number, not by their share of the table."""
 
 from django.db import migrations
 
