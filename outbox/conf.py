@@ -23,8 +23,7 @@ PREFIX = "OUTBOX_"
 def _setting(
     default: Any, help: str, *, at_least: float | None = None, above: float | None = None, at_most: float | None = None
 ) -> Any:
-    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
-    return field(default=default, metadata={"help": help, **bounds})
+    return field(default=default, metadata={"help": help, "at_least": at_least, "above": above, "at_most": at_most})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +31,8 @@ class OutboxSettings:
     """A consistent reading of all `OUTBOX_*` settings."""
 
     database: str = _setting("default", "Alias of the database that holds the outbox.")
-    kafka_config: Any = field(
-        default="",
-        metadata={"help": "librdkafka settings: a dict, or the dotted path of a function that returns one."},
+    kafka_config: dict[str, Any] | str = _setting(
+        "", "librdkafka settings: a dict, or the dotted path of a function that returns one."
     )
     # Below the upper bound no payload of any shape meets PostgreSQL's limits on jsonb, the first of which is an array
     # of 16.8 million numbers.
@@ -148,11 +146,12 @@ def _types() -> dict[str, Any]:
 
 
 def _parse(name: str, raw: Any, wanted: Any) -> Any:
-    if isinstance(wanted, types.UnionType):
+    if isinstance(wanted, types.UnionType) and type(None) in wanted.__args__:
         if raw is None or raw == "":
             return None
         wanted = next(kind for kind in wanted.__args__ if kind is not type(None))
-    if wanted is Any:
+    if isinstance(wanted, types.UnionType):
+        # Only OUTBOX_KAFKA_CONFIG, which outbox.kafka.config examines.
         return raw
     if wanted is bool:
         return _boolean(name, raw)
