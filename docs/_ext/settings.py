@@ -37,4 +37,4 @@ def _kind(kind: Any) -> str:
 
 
 def _bounds(limits: Mapping[str, Any]) -> list[str]:
-    return [text.format(f"{limits[key]:_}") for key, text in _BOUNDS.items() if limits[key] is not None]
+    return [text.format(f"{limits[key]:_}") for key, text in _BOUNDS.items() if limits.get(key) is not None]
