@@ -31,7 +31,7 @@ class OutboxSettings:
     """A consistent reading of all `OUTBOX_*` settings."""
 
     database: str = _setting("default", "Alias of the database that holds the outbox.")
-    kafka_config: dict[str, Any] | str = _setting(
+    kafka_config: typing.Mapping[str, Any] | str = _setting(
         "", "librdkafka settings: a dict, or the dotted path of a function that returns one."
     )
     # Below the upper bound no payload of any shape meets PostgreSQL's limits on jsonb, the first of which is an array
