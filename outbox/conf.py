@@ -5,7 +5,6 @@ A setting is a Django setting of the same name; a string, as the environment giv
 
 from __future__ import annotations
 
-import types
 import typing
 from dataclasses import Field, dataclass, field, fields
 from functools import lru_cache
@@ -146,11 +145,12 @@ def _types() -> dict[str, Any]:
 
 
 def _parse(name: str, raw: Any, wanted: Any) -> Any:
-    if isinstance(wanted, types.UnionType) and type(None) in wanted.__args__:
+    kinds = typing.get_args(wanted)
+    if type(None) in kinds:
         if raw is None or raw == "":
             return None
-        wanted = next(kind for kind in wanted.__args__ if kind is not type(None))
-    if isinstance(wanted, types.UnionType):
+        wanted = next(kind for kind in kinds if kind is not type(None))
+    elif kinds:
         # Only OUTBOX_KAFKA_CONFIG, which outbox.kafka.config examines.
         return raw
     if wanted is bool:
