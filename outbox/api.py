@@ -24,7 +24,7 @@ from outbox.enqueueing.chunks import chunks
 from outbox.enqueueing.events import EnqueueManyResult, EnqueueResult, NewEvent
 from outbox.enqueueing.insert import OnDuplicate, insert
 from outbox.enqueueing.tracing import current_traceparent
-from outbox.enqueueing.validation import check, complete
+from outbox.enqueueing.validation import check
 from outbox.errors import NotInTransaction
 from outbox.pending import PendingEvent, get_pending_events, get_pending_events_by_tenant_batch
 
@@ -94,13 +94,15 @@ def enqueue(
     )
     settings = conf.get()
     connection = _connection(using or settings.database, autocommit=autocommit)
-    draft = check(event, max_message_bytes=settings.max_message_bytes, current_trace=current_traceparent())
-    row = complete(draft)
-    inserted = insert(connection, row, on_duplicate=on_duplicate)
+    checked = check(event, max_message_bytes=settings.max_message_bytes, current_trace=current_traceparent())
+    inserted = insert(connection, checked, on_duplicate=on_duplicate)
     if inserted.due:
-        waking.after_commit(connection, (row.tenant_id,))
+        waking.after_commit(connection, (checked.tenant_id,))
     return EnqueueResult(
-        event_id=inserted.event_id, created=inserted.created, tenant_id=row.tenant_id, dedupe_key=row.dedupe_key
+        event_id=inserted.event_id,
+        created=inserted.created,
+        tenant_id=checked.tenant_id,
+        dedupe_key=checked.dedupe_key,
     )
 
 

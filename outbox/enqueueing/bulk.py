@@ -36,8 +36,8 @@ def write(connection: BaseDatabaseWrapper, chunks: Iterable[Chunk]) -> Written:
     for chunk in chunks:
         created = writer.write(chunk)
         written.created += created
-        written.duplicates += len(chunk.drafts) - created
-        written.tenants.update(draft.tenant_id for draft in chunk.drafts)
+        written.duplicates += len(chunk.events) - created
+        written.tenants.update(event.tenant_id for event in chunk.events)
     return written
 
 
@@ -52,9 +52,9 @@ class _Writer:
     def write(self, chunk: Chunk) -> int:
         """How many of the chunk's events were created."""
         if not chunk.delayed and not self._collided and self._savepoints_left and self._copy_at_once(chunk):
-            return len(chunk.drafts)
+            return len(chunk.events)
         created = self._stage(chunk)
-        self._collided = created < len(chunk.drafts)
+        self._collided = created < len(chunk.events)
         return created
 
     def _copy_at_once(self, chunk: Chunk) -> bool:

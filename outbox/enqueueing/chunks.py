@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from outbox.enqueueing.events import NewEvent
 from outbox.enqueueing.excerpts import outline
-from outbox.enqueueing.validation import Draft, Row, check, complete
+from outbox.enqueueing.validation import Checked, check
 from outbox.errors import InvalidEvent
 
 _MOST_EVENTS = 10_000
@@ -23,43 +23,42 @@ class Chunk:
     """Some of the events, checked. `first` is the number of the first one, for errors to tell which is meant."""
 
     first: int
-    drafts: list[Draft] = field(default_factory=list)
-    weight: int = 0
+    events: list[Checked] = field(default_factory=list)
     delayed: bool = False
+    _weight: int = 0
     _lines: list[str] = field(default_factory=list)
 
-    def add(self, draft: Draft) -> None:
-        self.drafts.append(draft)
-        self.weight += draft.weight
-        self.delayed = self.delayed or draft.available_at is not None
+    def add(self, event: Checked) -> bool:
+        """Whether the chunk is full now."""
+        self.events.append(event)
+        self._weight += event.weight
+        if event.available_at is not None:
+            self.delayed = True
+        return self._weight >= _MOST_WEIGHT or len(self.events) >= _MOST_EVENTS
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.drafts) >= _MOST_EVENTS or self.weight >= _MOST_WEIGHT
-
-    def write(self, count: int) -> str:
-        """The next lines. Raises `InvalidEvent`, as some things show only in the text."""
+    def write_next(self) -> None:
+        """One more line. Raises `InvalidEvent`, as some things show only in the payload's text."""
         written = len(self._lines)
-        for number, draft in enumerate(self.drafts[written : written + count], self.first + written):
-            try:
-                self._lines.append(_line(complete(draft)))
-            except InvalidEvent as error:
-                raise _of_event(number, error) from error
-        return "".join(self._lines[written:])
+        try:
+            self._lines.append(_line(self.events[written]))
+        except InvalidEvent as error:
+            raise _of_event(self.first + written, error) from error
 
     def pieces(self) -> Iterator[str]:
         """All lines, those not written yet while the database reads the ones before. Can be asked for again."""
-        if self._lines:
-            yield "".join(self._lines)
-        while len(self._lines) < len(self.drafts):
-            yield self.write(_LINES_PER_PIECE)
+        taken = 0
+        while taken < len(self.events):
+            while len(self._lines) < min(taken + _LINES_PER_PIECE, len(self.events)):
+                self.write_next()
+            yield "".join(self._lines[taken:])
+            taken = len(self._lines)
 
 
 def chunks(events: Iterable[NewEvent], *, max_message_bytes: int, current_trace: str | None) -> Iterator[Chunk]:
     """Checks as it goes. Raises `InvalidEvent`, which says which of the events it is.
 
-    Payloads of a list are written as text when their chunk is; those of anything else at once, since the next event
-    may be yielded with the same dict, changed.
+    Payloads of a list are written as text together with their chunk; those of anything else at once, since the next
+    event may be yielded with the same dict, changed.
     """
     settled = isinstance(events, list | tuple)
     chunk = Chunk(first=0)
@@ -67,15 +66,16 @@ def chunks(events: Iterable[NewEvent], *, max_message_bytes: int, current_trace:
         try:
             if not isinstance(event, NewEvent):
                 raise InvalidEvent("event", outline(event), "it is not a NewEvent", "Send NewEvent(...)")
-            chunk.add(check(event, max_message_bytes=max_message_bytes, current_trace=current_trace))
+            checked = check(event, max_message_bytes=max_message_bytes, current_trace=current_trace)
         except InvalidEvent as error:
             raise _of_event(number, error) from error
+        full = chunk.add(checked)
         if not settled:
-            chunk.write(1)
-        if chunk.is_full:
+            chunk.write_next()
+        if full:
             yield chunk
             chunk = Chunk(first=number + 1)
-    if chunk.drafts:
+    if chunk.events:
         yield chunk
 
 
@@ -83,13 +83,13 @@ def _of_event(number: int, error: InvalidEvent) -> InvalidEvent:
     return InvalidEvent(f"events[{number}].{error.field}", error.value, error.reason, error.way_out)
 
 
-def _line(row: Row) -> str:
-    partition_key, dedupe_key = row.partition_key, row.dedupe_key
+def _line(event: Checked) -> str:
+    tenant_id, topic, partition_key, dedupe_key, headers, available_at, *_ = event
     if not partition_key.isprintable() or "\\" in partition_key:
         partition_key = partition_key.translate(_ESCAPES)
     if not dedupe_key.isprintable() or "\\" in dedupe_key:
         dedupe_key = dedupe_key.translate(_ESCAPES)
-    payload = row.payload.replace("\\", "\\\\")
-    headers = row.headers.replace("\\", "\\\\")
-    due = "\\N" if row.available_at is None else row.available_at.isoformat()
-    return f"{row.tenant_id}\t{row.topic}\t{partition_key}\t{dedupe_key}\t{payload}\t{headers}\t{due}\n"
+    payload = event.payload_text().replace("\\", "\\\\")
+    headers = headers.replace("\\", "\\\\")
+    due = "\\N" if available_at is None else available_at.isoformat()
+    return f"{tenant_id}\t{topic}\t{partition_key}\t{dedupe_key}\t{payload}\t{headers}\t{due}\n"

@@ -10,8 +10,9 @@ from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from outbox import sql
-from outbox.enqueueing.validation import Row
+from outbox.enqueueing.validation import Checked
 from outbox.errors import DuplicateEvent, DuplicateInFlight
+from outbox.models import EventStatus
 
 OnDuplicate = Literal["return", "error"]
 
@@ -26,23 +27,25 @@ class Inserted:
     due: bool
 
 
-def insert(connection: BaseDatabaseWrapper, row: Row, *, on_duplicate: OnDuplicate) -> Inserted:
+def insert(connection: BaseDatabaseWrapper, event: Checked, *, on_duplicate: OnDuplicate) -> Inserted:
     """Write an event, or find the one that has its key already.
 
-    Raises `DuplicateEvent` for the latter when told so, and `DuplicateInFlight` when that one cannot be seen.
+    Raises `InvalidEvent`, `DuplicateEvent` when told so, and `DuplicateInFlight` when the event with the key cannot
+    be seen.
     """
-    values = row._asdict()
+    values = {**event._asdict(), "payload": event.payload_text()}
     with connection.cursor() as cursor:
         for _ in range(_TRIES):
-            if written := _insert(cursor, row, values):
-                return Inserted(event_id=written[0], created=True, due=written[1] == "pending")
+            if written := _insert(cursor, event, values):
+                event_id, status = written
+                return Inserted(event_id=event_id, created=True, due=status == EventStatus.PENDING)
             cursor.execute(sql.load("enqueued_before"), values)
             if before := cursor.fetchone():
                 event_id, payload_differs = before
                 if on_duplicate == "error":
-                    raise DuplicateEvent(row.tenant_id, row.dedupe_key, event_id, payload_differs)
+                    raise DuplicateEvent(event.tenant_id, event.dedupe_key, event_id, payload_differs)
                 return Inserted(event_id=event_id, created=False, due=False)
-    raise DuplicateInFlight(row.tenant_id, row.dedupe_key)
+    raise DuplicateInFlight(event.tenant_id, event.dedupe_key)
 
 
 def is_hidden_duplicate(error: BaseException) -> bool:
@@ -56,12 +59,12 @@ def is_hidden_duplicate(error: BaseException) -> bool:
     )
 
 
-def _insert(cursor: Any, row: Row, values: dict[str, Any]) -> tuple[int, str] | None:
+def _insert(cursor: Any, event: Checked, values: dict[str, Any]) -> tuple[int, str] | None:
     try:
         cursor.execute(sql.load("enqueue"), values)
     except OperationalError as error:
         if is_hidden_duplicate(error):
-            raise DuplicateInFlight(row.tenant_id, row.dedupe_key) from error
+            raise DuplicateInFlight(event.tenant_id, event.dedupe_key) from error
         raise
     found: tuple[int, str] | None = cursor.fetchone()
     return found

@@ -32,31 +32,19 @@ def weigh(payload: Any, *, most_bytes: int) -> int:
     Keys must be strings, values of JSON's types and the nesting bounded. Goes level by level and never recurses.
     Raises `InvalidEvent`, which says where in the payload the trouble is.
     """
-    weight = 0
-    level: list[Any] = [payload]
-    for _ in range(MOST_DEPTH):
-        deeper: list[Any] = []
-        for node in level:
-            try:
-                children, length = _opened(node)
-            except TypeError:
-                raise _diagnose(payload, most_bytes) from None
-            weight += length + _BYTES_PER_NODE * (1 + len(children))
-            for child in children:
-                kind = type(child)
-                if kind is str:
-                    weight += len(child)
-                elif kind not in _PLAIN_LEAVES:
-                    deeper.append(child)
-        if not deeper:
-            return weight
-        # A value takes a byte at least: a small object that refers to itself many times is not walked for ever.
-        if len(deeper) > most_bytes:
-            break
-        level = deeper
-    if all(isinstance(node, _LEAVES) for node in level):
-        return weight
-    raise _diagnose(payload, most_bytes)
+    weight, level = 0, [payload]
+    try:
+        for _ in range(MOST_DEPTH):
+            added, level = _weigh_level(level)
+            weight += added
+            # A value takes a byte at least: a small object that refers to itself many times is not walked for ever.
+            if not level or len(level) > most_bytes:
+                break
+    except TypeError:
+        raise _diagnose(payload, most_bytes) from None
+    if not all(isinstance(node, _LEAVES) for node in level):
+        raise _diagnose(payload, most_bytes)
+    return weight
 
 
 def serialise(payload: Any, *, most_bytes: int) -> str:
@@ -86,16 +74,28 @@ def printed_bytes(text: str, payload: Any) -> int:
     return size
 
 
-def _opened(node: Any) -> tuple[Collection[Any], int]:
-    """What is in a container, and the length of its own text. Raises `TypeError` for what JSON has not."""
-    if isinstance(node, dict):
-        # Nothing tells faster whether all keys are strings.
-        return node.values(), len("".join(node))
-    if isinstance(node, _SEQUENCES):
-        return node, 0
-    if isinstance(node, _LEAVES):
-        return (), len(node) if isinstance(node, str) else 0
-    raise TypeError
+def _weigh_level(level: list[Any]) -> tuple[int, list[Any]]:
+    """The weight of these values, and what is in them that must be looked at too. Raises `TypeError`."""
+    weight, deeper = 0, []
+    for node in level:
+        if isinstance(node, dict):
+            weight += len("".join(node))  # Nothing tells faster whether all keys are strings.
+            children: Collection[Any] = node.values()
+        elif isinstance(node, _SEQUENCES):
+            children = node
+        elif isinstance(node, _LEAVES):
+            weight += len(node) if isinstance(node, str) else 0
+            continue
+        else:
+            raise TypeError
+        weight += _BYTES_PER_NODE * len(children)
+        for child in children:
+            kind = type(child)
+            if kind is str:
+                weight += len(child)
+            elif kind not in _PLAIN_LEAVES:
+                deeper.append(child)
+    return weight, deeper
 
 
 def _is_doubtful(text: str) -> bool:

@@ -1,7 +1,7 @@
 """Everything that can be wrong with an event is found here, before its row is written.
 
-What passes is accepted by every constraint of the table and fits into a message, so neither does the caller's
-transaction break nor does an accepted event die later of what could have been known.
+What passes is accepted by every constraint of the table and fits into a message: neither does the caller's
+transaction break, nor does an accepted event die later of what could have been known.
 """
 
 from __future__ import annotations
@@ -34,34 +34,26 @@ _OWN_HEADER_BYTES = 160
 _LAST_YEAR = 9998
 
 
-class Draft(NamedTuple):
-    """An event of which only the payload's text is missing."""
+class Checked(NamedTuple):
+    """An event of which all is known to be right but for the payload's text, which is yet to be written."""
 
     tenant_id: str
     topic: str
     partition_key: str
     dedupe_key: str
-    payload: Any
     headers: str
     available_at: datetime | None
+    payload: Any
     payload_room: int
     weight: int
     """About the bytes of memory that it takes."""
 
-
-class Row(NamedTuple):
-    """A valid event as it is written."""
-
-    tenant_id: str
-    topic: str
-    partition_key: str
-    dedupe_key: str
-    payload: str
-    headers: str
-    available_at: datetime | None
+    def payload_text(self) -> str:
+        """Raises `InvalidEvent` when the payload cannot be written after all, or is too large."""
+        return jsonb.serialise(self.payload, most_bytes=self.payload_room)
 
 
-def check(event: NewEvent, *, max_message_bytes: int, current_trace: str | None) -> Draft:
+def check(event: NewEvent, *, max_message_bytes: int, current_trace: str | None) -> Checked:
     """All that can be judged before the payload is written as text. Raises `InvalidEvent` for the first thing wrong."""
     tenant_id = DEFAULT_TENANT if event.tenant_id is None else _tenant(event.tenant_id)
     topic = _topic(event.topic)
@@ -75,16 +67,9 @@ def check(event: NewEvent, *, max_message_bytes: int, current_trace: str | None)
         raise _too_large(header_bytes, max_message_bytes)
     room = max_message_bytes - used
     weight = jsonb.weigh(event.payload, most_bytes=room) + used
-    return Draft(
-        tenant_id, topic, partition_key, dedupe_key, event.payload, header_text, event.available_at, room, weight
+    return Checked(
+        tenant_id, topic, partition_key, dedupe_key, header_text, event.available_at, event.payload, room, weight
     )
-
-
-def complete(draft: Draft) -> Row:
-    """The row of a checked event. Raises `InvalidEvent` when the payload cannot be written, or is too large."""
-    tenant_id, topic, partition_key, dedupe_key, payload, header_text, available_at, room, _ = draft
-    text = jsonb.serialise(payload, most_bytes=room)
-    return Row(tenant_id, topic, partition_key, dedupe_key, text, header_text, available_at)
 
 
 def _tenant(tenant_id: Any) -> str:
@@ -141,9 +126,13 @@ def _check_time(available_at: Any) -> None:
 
 def _envelope_bytes(tenant_id: str, partition_key: str, dedupe_key: str) -> int:
     """Bytes of the key `tenant:partition_key` and of the headers that the relay writes."""
-    dedupe_bytes = len(dedupe_key.encode())
-    key_bytes = len(partition_key.encode()) or dedupe_bytes
+    dedupe_bytes = _bytes(dedupe_key)
+    key_bytes = _bytes(partition_key) or dedupe_bytes
     return 2 * len(tenant_id) + 1 + key_bytes + dedupe_bytes + _OWN_HEADER_BYTES
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _too_large(header_bytes: int, max_message_bytes: int) -> InvalidEvent:
