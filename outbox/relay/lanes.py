@@ -215,7 +215,7 @@ class Lane:
     def allowance(self, now_us: int) -> float:
         """Events that rate and quota let through now.
 
-        Generic cell rate algorithm (ITU-T I.371) with a tolerance of 100 ms or one event, whichever is longer.
+        Generic cell rate algorithm (ITU-T I.371) with a tolerance of one event and 100 ms: rounds do not come on time.
         """
         most = UNLIMITED if self.batch_quota is None else float(self.batch_quota)
         if self.rate is None:
@@ -231,5 +231,5 @@ class Lane:
             self.rate_clock = self._rate_used_up_to(now_us, self.rate) + int(events * 1e6 / self.rate)
 
     def _rate_used_up_to(self, now_us: int, rate: float) -> int:
-        earliest = now_us - max(100_000, int(1e6 / rate) + 1)
+        earliest = now_us - 100_000 - int(1e6 / rate) - 1
         return earliest if self.rate_clock is None else max(self.rate_clock, earliest)

@@ -201,9 +201,9 @@ def consumed(cluster: MockCluster, *, topic: str = "news", partitions: int = 4) 
     return found
 
 
-def lane(tenant: str = "acme", **changes: Any) -> Lane:
+def lane(tenant: str = "acme", *, floor: int = 0, **changes: Any) -> Lane:
     """A lane that has just been claimed, at time 0 of both clocks."""
-    made = Lane(tenant=tenant, token=1, virtual_time=0.0, floor=0, now=0.0, deadline=1e9)
+    made = Lane(tenant=tenant, token=1, virtual_time=0.0, floor=floor, now=0.0, deadline=1e9)
     for name, value in changes.items():
         setattr(made, name, value)
     return made

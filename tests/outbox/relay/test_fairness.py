@@ -120,9 +120,7 @@ def test_the_level_is_finite_as_long_as_somebody_wants_more(lanes: list[Claim], 
     st.lists(st.tuples(st.floats(0.01, 100), st.floats(1, 50)), min_size=2, max_size=8),
     st.integers(10, 2_000),
 )
-def test_lanes_that_never_run_dry_are_served_by_weight_and_cost(
-    lanes: list[tuple[float, float]], budget: int
-) -> None:
+def test_lanes_that_never_run_dry_are_served_by_weight_and_cost(lanes: list[tuple[float, float]], budget: int) -> None:
     backlogged = [Claim(0.0, weight, cost) for weight, cost in lanes]
     served = rounds(backlogged, budget=budget, number=200)
     final = [claim.virtual_time for claim in backlogged]
