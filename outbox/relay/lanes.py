@@ -223,12 +223,12 @@ class Lane:
         unused = now_us - self._rate_used_up_to(now_us, self.rate)
         return min(most, max(0.0, unused * self.rate // 1e6))
 
-    def charge(self, *, events: int, cost: float, now_us: int) -> None:
-        """Accounts for what was produced: virtual time, mean cost, rate."""
+    def charge(self, *, events: int, sent: int, cost: float, now_us: int) -> None:
+        """Accounts for what was read, in virtual time and mean cost, and for what of it was sent, in the rate."""
         self.virtual_time += cost / self.weight
         self.cost += 0.3 * (cost / events - self.cost)
         if self.rate is not None:
-            self.rate_clock = self._rate_used_up_to(now_us, self.rate) + int(events * 1e6 / self.rate)
+            self.rate_clock = self._rate_used_up_to(now_us, self.rate) + int(sent * 1e6 / self.rate)
 
     def _rate_used_up_to(self, now_us: int, rate: float) -> int:
         earliest = now_us - 100_000 - int(1e6 / rate) - 1

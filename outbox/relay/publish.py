@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -73,30 +74,41 @@ class Publisher:
         Left are those behind a topic that is still being checked, those beyond the round's bytes, and all when the
         lease may have ended.
         """
-        for start in range(0, len(rows), CHUNK):
-            if time.monotonic() >= lane.deadline or self._round_bytes > self._most_bytes:
+        at = 0
+        while at < len(rows):
+            if time.monotonic() >= lane.deadline or self._round_bytes >= self._most_bytes:
                 return False
-            chunk = rows[start : start + CHUNK]
-            consumed = self._produce(lane, chunk, sender)
+            chunk = self._fitting(rows[at : at + CHUNK])
+            consumed, sent = self._produce(lane, chunk, sender)
             if consumed:
-                self._account(lane, chunk if consumed == len(chunk) else chunk[:consumed], now_us)
+                self._account(lane, chunk if consumed == len(chunk) else chunk[:consumed], sent, now_us)
             self._since += consumed
             if self._since >= CHUNK:
                 self._since = 0
                 self._between()
             if consumed < len(chunk):
                 return False
+            at += consumed
         return True
 
-    def _account(self, lane: Lane, rows: list[Row], now_us: int) -> None:
+    def _fitting(self, rows: list[Row]) -> list[Row]:
+        """As many as the round has bytes left for, but one."""
+        sizes = [row[BYTES] for row in rows]
+        left = self._most_bytes - self._round_bytes
+        if sum(sizes) <= left:
+            return rows
+        fits = sum(total <= left for total in accumulate(sizes))
+        return rows[: max(1, fits)]
+
+    def _account(self, lane: Lane, rows: list[Row], sent: int, now_us: int) -> None:
         last = rows[-1]
         lane.cursor, lane.cursor_id = last[CREATED], last[ID]
         sizes = [row[BYTES] for row in rows]
         self._round_bytes += sum(sizes)
         cost = float(len(rows)) if max(sizes) <= PAGE_BYTES else sum(map(cost_of, sizes))
-        lane.charge(events=len(rows), cost=cost, now_us=now_us)
+        lane.charge(events=len(rows), sent=sent, cost=cost, now_us=now_us)
 
-    def _produce(self, lane: Lane, rows: list[Row], sender: Sender) -> int:
+    def _produce(self, lane: Lane, rows: list[Row], sender: Sender) -> tuple[int, int]:
         produce = sender.produce
         report = lane.report
         known = self._topics.ok
@@ -143,7 +155,7 @@ class Publisher:
                 consumed += 1
         finally:
             lane.outstanding += produced
-        return consumed
+        return consumed, produced
 
     def _special(self, lane: Lane, row: Row, rows: list[Row], at: int, sender: Sender) -> int | None:
         """Everything that is not the plain case. 1: produced; 0: passed over; None: stop before this row."""

@@ -205,7 +205,7 @@ def limited(rate: float, **state: Any) -> Lane:
 
 
 def send(of: Lane, events: int, now_us: int) -> None:
-    of.charge(events=events, cost=float(events), now_us=now_us)
+    of.charge(events=events, sent=events, cost=float(events), now_us=now_us)
 
 
 def test_without_a_rate_or_quota_everything_is_allowed() -> None:
@@ -267,12 +267,12 @@ def test_a_lane_that_always_has_work_reaches_its_rate(rate: float, round_us: int
 def test_cost_follows_what_is_sent() -> None:
     large = lane()
     for _ in range(30):
-        large.charge(events=10, cost=250.0, now_us=NOW_US)
+        large.charge(events=10, sent=10, cost=250.0, now_us=NOW_US)
     assert large.cost == pytest.approx(25.0, rel=0.01)
     assert large.virtual_time == pytest.approx(30 * 250)
 
 
 def test_service_is_charged_by_weight() -> None:
     heavy = lane(weight=4.0)
-    heavy.charge(events=10, cost=10.0, now_us=NOW_US)
+    heavy.charge(events=10, sent=10, cost=10.0, now_us=NOW_US)
     assert heavy.virtual_time == 2.5

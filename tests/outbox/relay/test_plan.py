@@ -34,7 +34,7 @@ def quotas(part: Plan) -> dict[str, int]:
 def serve(part: Plan) -> None:
     """Every planned lane gets exactly its quota, of small events."""
     for each, quota in zip(part.lanes, part.quotas, strict=True):
-        each.charge(events=quota, cost=float(quota), now_us=NOW_US)
+        each.charge(events=quota, sent=quota, cost=float(quota), now_us=NOW_US)
 
 
 def test_lanes_with_work_share_the_budget() -> None:
@@ -198,7 +198,7 @@ def test_every_lane_is_served_in_the_end_whatever_its_weight(lanes: list[tuple[f
             taken = min(quota, left[each.tenant])
             left[each.tenant] -= taken
             if taken:
-                each.charge(events=taken, cost=float(taken), now_us=NOW_US)
+                each.charge(events=taken, sent=taken, cost=float(taken), now_us=NOW_US)
             if taken < quota:
                 each.idle, each.predicted, each.hungry = True, 1, bool(left[each.tenant])
             else:
