@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from confluent_kafka import KafkaError
+
 from outbox.conf import OutboxSettings
 from outbox.relay import backoff
 from outbox.relay.failures import Disposition, classify, decide, error_class
@@ -13,7 +15,7 @@ from outbox.relay.settle import Acknowledged, Failed, LaneState, Settle
 
 MESSAGE_CHARACTERS = 500
 ISOLATION_SECONDS = 5.0
-"""How long a lane sends one event to a batch after a batch of its was refused."""
+"""How long a lane sends one event to a batch after a batch of its was refused, and once more at its rate."""
 
 
 class Outcomes:
@@ -60,15 +62,14 @@ class Outcomes:
 
     def _add_failures(self, job: Settle, lane: Lane) -> None:
         failures, lane.failures = lane.failures, []
-        for failure in failures:
-            failed = self._failed(lane, failure)
-            if failed is None:
-                lane.rest(self._clock())
-            else:
-                job.failed.append(failed)
-                job.fenced[lane.tenant] = lane.token
-                lane.blocked = True
-                lane.block_changes += 1
+        burned = [failed for failure in failures if (failed := self._failed(lane, failure)) is not None]
+        if len(burned) < len(failures):
+            lane.rest(self._clock())
+        if burned:
+            job.failed += burned
+            job.fenced[lane.tenant] = lane.token
+            lane.blocked = True
+            lane.block_changes += 1
 
     def _failed(self, lane: Lane, failure: Failure) -> Failed | None:
         """None: nobody's fault, the event stays pending and the lane reads it again."""
@@ -78,11 +79,11 @@ class Outcomes:
             attempts=before,
             alone=not failure.batched,
             max_attempts=self._settings.max_attempts,
-            # A positive code is the broker's own; a negative one is librdkafka's and says nothing about the broker.
-            broker_answered=failure.code > 0 or self._broker_answers(lane.produced_at),
+            # From UNKNOWN (-1) on a code is the broker's own; below it is librdkafka's and says nothing about the broker.
+            broker_answered=failure.code >= KafkaError.UNKNOWN or self._broker_answers(lane.produced_at),
         )
         if disposition is Disposition.ISOLATE:
-            lane.suspect_until = self._clock() + ISOLATION_SECONDS
+            lane.suspect_until = self._clock() + ISOLATION_SECONDS + (1.0 / lane.rate if lane.rate else 0.0)
         if disposition in (Disposition.NEUTRAL, Disposition.ISOLATE):
             return None
         delay = self._backoff(before + 1) if disposition is Disposition.RETRY else None
