@@ -79,7 +79,7 @@ class Outcomes:
             attempts=before,
             alone=not failure.batched,
             max_attempts=self._settings.max_attempts,
-            # From UNKNOWN (-1) on a code is the broker's own; below it is librdkafka's and says nothing about the broker.
+            # From UNKNOWN (-1) on, a code is the broker's own; one of librdkafka says nothing about the broker.
             broker_answered=failure.code >= KafkaError.UNKNOWN or self._broker_answers(lane.produced_at),
         )
         if disposition is Disposition.ISOLATE:
