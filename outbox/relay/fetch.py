@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from outbox import conf, sql
-from outbox.relay.lanes import BYTES, ID, PAYLOAD, Lane, N, Row
+from outbox.relay.lanes import ATTEMPTS, BYTES, ID, PAYLOAD, Lane, N, Row
 from outbox.relay.session import Connection, numbers, query
 
 INLINE_BYTES = 8_192
@@ -35,7 +35,7 @@ def large_payloads(connection: Connection, rows: list[Row]) -> dict[int, str]:
     ids: list[int] = []
     total = 0
     for row in rows:
-        if row[PAYLOAD] is None:
+        if row[PAYLOAD] is None and row[ATTEMPTS] >= 0:
             total += row[BYTES]
             if ids and total > GROUP_BYTES:
                 break

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from outbox import sql
+from outbox.relay.fetch import GROUP_BYTES, INLINE_BYTES, fetch, large_payloads
+from outbox.relay.lanes import ATTEMPTS, BYTES, CREATED, HEADERS, ID, PARTITION_KEY, PAYLOAD, Lane, Row
+from outbox.relay.session import Connection, query
+from tests.outbox.relay.conftest import Tables, lane
+
+
+def read(session: Connection, *lanes: Lane, quota: int = 100) -> dict[str, list[Row]]:
+    return {of.tenant: rows for of, rows in fetch(session, list(lanes), [quota] * len(lanes))}
+
+
+def ids(rows: list[Row]) -> list[int]:
+    return [row[ID] for row in rows]
+
+
+def waiting(rows: list[Row]) -> list[int]:
+    return [row[ID] for row in rows if row[ATTEMPTS] < 0]
+
+
+def plain(tenant: str = "acme", **changes: Any) -> Lane:
+    """A lane known to have no key in retry."""
+    return lane(tenant, blocked=False, **changes)
+
+
+@pytest.fixture(params=["plain", "careful"])
+def held(request: pytest.FixtureRequest) -> Lane:
+    return plain() if request.param == "plain" else lane()
+
+
+# What every fetch does
+
+
+def test_each_lane_gets_its_oldest_events_up_to_its_quota(session: Connection, tables: Tables) -> None:
+    first = tables.add(*["a"] * 5, tenant="acme")
+    second = tables.add(*["a"] * 2, tenant="zeta")
+    found = fetch(session, [plain("zeta"), plain("none"), plain("acme")], [9, 9, 3])
+    assert [(of.tenant, ids(rows)) for of, rows in found] == [("zeta", second), ("acme", first[:3])]
+
+
+def test_plain_and_careful_lanes_are_read_in_one_round(session: Connection, tables: Tables) -> None:
+    tables.add("a", tenant="acme")
+    tables.add("a", tenant="zeta")
+    assert read(session, plain("acme"), lane("zeta")).keys() == {"acme", "zeta"}
+
+
+def test_an_event_comes_as_it_will_be_sent(session: Connection, tables: Tables, held: Lane) -> None:
+    (event_id,) = tables.add("k", payload={"b": [1, 2.5], "a": "ü"}, headers={"source": "shop"})
+    ((row,),) = read(session, held).values()
+    stored = tables.event(event_id)
+    assert row[2:5] == ("news", stored["dedupe_key"], "k")
+    assert row[PAYLOAD] == '{"a": "ü", "b": [1, 2.5]}'
+    assert row[BYTES] == len(row[PAYLOAD].encode())
+    assert row[HEADERS] == '{"source": "shop"}'
+    assert row[CREATED] == round((stored["created_at"].timestamp() - 946_684_800) * 1e6)
+
+
+def test_no_headers_are_none(session: Connection, tables: Tables, held: Lane) -> None:
+    tables.add("k")
+    ((row,),) = read(session, held).values()
+    assert row[HEADERS] is None
+
+
+def test_reading_goes_on_past_the_cursor(session: Connection, tables: Tables, held: Lane) -> None:
+    added = tables.add(*["a"] * 5)
+    (rows,) = read(session, held, quota=2).values()
+    held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
+    (rest,) = read(session, held).values()
+    assert ids(rows) + ids(rest) == added
+
+
+def test_events_of_the_same_microsecond_are_told_apart(session: Connection, tables: Tables, held: Lane) -> None:
+    added = tables.add(*["a"] * 4, created_at="2020-05-05 05:05:05.123456+00")
+    (rows,) = read(session, held, quota=2).values()
+    held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
+    (rest,) = read(session, held).values()
+    assert ids(rows) + ids(rest) == added
+    held.cursor_id = 0
+    assert ids(read(session, held)["acme"]) == added
+
+
+@pytest.mark.parametrize("created", ["1970-01-01", "1999-12-31 23:59:59.999999", "2000-01-01", "2250-01-01"])
+def test_a_cursor_holds_any_sensible_time_exactly(
+    session: Connection, tables: Tables, held: Lane, created: str
+) -> None:
+    (event_id,) = tables.add("a", created_at=f"{created}+00")
+    held.cursor = -(10**15)
+    (rows,) = read(session, held).values()
+    held.cursor, held.cursor_id = rows[0][CREATED], event_id - 1
+    assert ids(read(session, held)["acme"]) == [event_id]
+    held.cursor_id = event_id
+    assert read(session, held) == {}
+
+
+def test_only_pending_events_are_read(session: Connection, tables: Tables, held: Lane) -> None:
+    for status in ("sent", "failed", "discarded"):
+        tables.add("a", status=status)
+    tables.add("b", status="scheduled", available_at="2100-01-01")
+    (event_id,) = tables.add("c")
+    assert ids(read(session, held)["acme"]) == [event_id]
+
+
+# Keys in retry
+
+
+def test_a_key_in_retry_blocks_its_successors(session: Connection, tables: Tables) -> None:
+    tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
+    blocked = tables.add("k", "k")
+    free = tables.add("other", "")
+    rows = read(session, lane())["acme"]
+    assert waiting(rows) == blocked
+    assert ids(rows) == blocked + free
+    assert [row[PAYLOAD] for row in rows[:2]] == [None, None]
+
+
+def test_a_key_in_retry_of_another_tenant_blocks_nobody(session: Connection, tables: Tables) -> None:
+    tables.add("k", tenant="zeta", status="scheduled", attempts=1, available_at="2100-01-01")
+    tables.add("k", tenant="acme")
+    assert waiting(read(session, lane("acme"))["acme"]) == []
+
+
+def test_a_delayed_event_blocks_nothing(session: Connection, tables: Tables) -> None:
+    tables.add("k", status="scheduled", attempts=0, available_at="2100-01-01")
+    tables.add("k")
+    assert waiting(read(session, lane())["acme"]) == []
+
+
+def test_an_event_without_a_key_blocks_nothing(session: Connection, tables: Tables) -> None:
+    tables.add("", status="scheduled", attempts=3, available_at="2100-01-01")
+    tables.add("", "")
+    assert waiting(read(session, lane())["acme"]) == []
+
+
+def test_a_dead_letter_frees_its_key(session: Connection, tables: Tables) -> None:
+    tables.add("k", status="failed", attempts=20)
+    tables.add("k")
+    assert waiting(read(session, lane())["acme"]) == []
+
+
+@pytest.mark.parametrize("held_plainly", [True, False])
+def test_a_dead_letter_blocks_its_key_when_told_so(
+    session: Connection, tables: Tables, settings: Settings, held_plainly: bool
+) -> None:
+    settings.OUTBOX_DEAD_LETTER_BLOCKS_KEY = True
+    before = tables.add("k")
+    tables.add("k", "", status="failed", attempts=20)
+    after = tables.add("k")
+    tables.add("other", "")
+    assert waiting(read(session, plain() if held_plainly else lane())["acme"]) == after
+    assert before
+
+
+def test_the_backlog_of_a_waiting_key_is_walked_once(session: Connection, tables: Tables) -> None:
+    tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
+    tables.add(*["k"] * 50)
+    held = lane()
+    rows = read(session, held, quota=40)["acme"]
+    assert len(rows) == 40
+    held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
+    rows = read(session, held, quota=40)["acme"]
+    assert len(rows) == 10
+    held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
+    (explained,) = query(
+        session,
+        "EXPLAIN (ANALYZE, FORMAT JSON) " + sql.load("fetch_careful"),
+        {
+            "inline": INLINE_BYTES,
+            "tenants": ["acme"],
+            "after_us": [held.cursor],
+            "after_id": [held.cursor_id],
+            "quotas": [40],
+            "dead_letters_block": False,
+        },
+    )
+    # The entry of the cursor itself.
+    assert rows_of_events(explained[0][0]["Plan"]) <= 1
+
+
+def rows_of_events(node: dict[str, Any]) -> float:
+    mine = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) if "Relation Name" in node else 0
+    return float(mine) + sum(rows_of_events(child) for child in node.get("Plans", ()))
+
+
+# Large payloads
+
+
+def test_a_large_payload_does_not_come_with_the_fetch(session: Connection, tables: Tables, held: Lane) -> None:
+    small, large = "x" * (INLINE_BYTES - 2), "x" * (INLINE_BYTES - 1)
+    tables.add("a", payload=[])
+    tables.execute("UPDATE outbox_events SET payload = to_jsonb(%(text)s::text)", text=small)
+    assert read(session, held)["acme"][0][PAYLOAD] == f'"{small}"'
+    tables.execute("UPDATE outbox_events SET payload = to_jsonb(%(text)s::text)", text=large)
+    (row,) = read(session, held)["acme"]
+    assert (row[PAYLOAD], row[BYTES]) == (None, INLINE_BYTES + 1)
+    assert large_payloads(session, [row]) == {row[ID]: f'"{large}"'}
+
+
+def test_large_payloads_are_read_a_group_at_a_time(session: Connection, tables: Tables) -> None:
+    tables.add_many(5, payload_bytes=GROUP_BYTES // 2 - 100)
+    rows = read(session, plain())["acme"]
+    assert list(large_payloads(session, rows)) == ids(rows)[:2]
+    assert list(large_payloads(session, rows[4:])) == ids(rows)[4:]
+
+
+def test_a_payload_larger_than_a_group_is_a_group(session: Connection, tables: Tables) -> None:
+    tables.add_many(2, payload_bytes=GROUP_BYTES + 100)
+    rows = read(session, plain())["acme"]
+    assert list(large_payloads(session, rows)) == ids(rows)[:1]
+
+
+def test_small_ones_in_between_are_left_alone(session: Connection, tables: Tables) -> None:
+    tables.add("a")
+    tables.add_many(1, payload_bytes=20_000)
+    rows = read(session, plain())["acme"]
+    assert list(large_payloads(session, rows)) == ids(rows)[1:]
+
+
+def test_a_large_payload_whose_event_was_discarded_is_not_read(session: Connection, tables: Tables) -> None:
+    tables.add_many(1, payload_bytes=20_000)
+    rows = read(session, plain())["acme"]
+    tables.execute("UPDATE outbox_events SET status = 'discarded'")
+    assert large_payloads(session, rows) == {}
+
+
+def test_payloads_of_events_that_only_wait_are_not_read(session: Connection, tables: Tables) -> None:
+    tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
+    tables.add("k", "free", payload="x" * 20_000)
+    rows = read(session, lane())["acme"]
+    assert [row[PARTITION_KEY] for row in rows if row[ID] in large_payloads(session, rows)] == ["free"]
