@@ -21,6 +21,8 @@ logger = logging.getLogger("outbox.relay")
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
+SAY_AGAIN_SECONDS = 30.0
+"""How often the log repeats an error that has not changed."""
 
 # What an outage or a missing migration raises: their message says it all.
 _EXPLAINED = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.UndefinedTable, OutboxError)
@@ -66,12 +68,13 @@ class Supervisor:
         self._began = self._ended = clock()
         self._past = (0, 0, 0)
         self._told: str | None = None
+        self._told_at = 0.0
 
     def run(self, *, until_empty: bool = False) -> Summary:
         """Publishes until `stop`, or with `until_empty` until nothing is left that may be published.
 
-        Errors are logged and outlived, also when there is no database or broker yet; only what is no `Exception`,
-        such as KeyboardInterrupt, comes out, and then too nothing more is delivered.
+        Errors are logged and outlived, also when there is no database or broker yet. Only what is no `Exception`, such
+        as KeyboardInterrupt, comes out, and then too nothing more is delivered.
         """
         self._began = self._clock()
         failures = 0
@@ -131,10 +134,12 @@ class Supervisor:
         metrics.RELAY_RESTARTS.inc()
         hint = "; run `manage.py migrate`" if isinstance(error, psycopg.errors.UndefinedTable) else ""
         line = f"{type(error).__name__}: {' '.join(str(error).split())}{hint}"
-        told = isinstance(error, _EXPLAINED) or line == self._told
         # Not the exception itself, whose traceback would keep the relay's sessions.
-        self.error = self._told = line
-        logger.warning("A relay failed. %s", line, exc_info=None if told else error)
+        self.error = line
+        now = self._clock()
+        if line != self._told or now - self._told_at >= SAY_AGAIN_SECONDS:
+            self._told, self._told_at = line, now
+            logger.warning("A relay failed. %s", line, exc_info=None if isinstance(error, _EXPLAINED) else error)
 
     def _counts(self) -> tuple[int, int, int]:
         # In this order, so that a relay that ends meanwhile is not counted twice.

@@ -231,13 +231,24 @@ def test_an_outage_is_one_line_in_the_log(error: Exception, caplog: pytest.LogCa
     assert record.exc_info is None
 
 
-def test_anything_else_is_logged_with_its_traceback_the_first_time(caplog: pytest.LogCaptureFixture) -> None:
-    Stage(*[fails_with(ValueError("a bug"))] * 3, ends).supervisor.run()
-    assert [record.exc_info is not None for record in caplog.records if record.levelno >= logging.WARNING] == [
-        True,
-        False,
-        False,
-    ]
+def test_anything_else_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    Stage(fails_with(ValueError("a bug")), ends).supervisor.run()
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert record.exc_info is not None
+
+
+def test_an_error_that_stays_the_same_is_said_twice_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage(*[psycopg.OperationalError("refused")] * 36, ends)
+    stage.supervisor.run()
+    records = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert sum(stage.pauses) == pytest.approx(65.1)
+    assert len(records) == 3
+
+
+def test_another_error_is_said_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    Stage(psycopg.OperationalError("refused"), psycopg.OperationalError("starting up"), ends).supervisor.run()
+    assert "refused" in caplog.text
+    assert "starting up" in caplog.text
 
 
 def test_missing_tables_are_logged_with_the_way_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -149,6 +149,18 @@ def test_ordinary_tasks_start_while_relays_are_busy(qcluster: ManageProcess) -> 
     assert started - queued < time.time() - queued
 
 
+def test_a_task_that_takes_too_long_costs_its_worker_and_no_duplicates(
+    qcluster: ManageProcess, mock_cluster: MockCluster
+) -> None:
+    with steady():
+        task = async_task("time.sleep", 60, timeout=1)
+        assert "maximum timeout" in result(task, wait=HANG_GUARD_SECONDS * 1000)
+        wait_until(lambda: len(workers(qcluster)) == 3)
+    wait_until(all_sent)
+    on_topic = event_ids(mock_cluster.bootstrap_servers, TOPIC)
+    assert len(on_topic) == len(set(on_topic))
+
+
 def test_a_task_within_a_task_brings_no_second_relay(qcluster: ManageProcess) -> None:
     task = async_task("tests.support.tasks.run_one_in_place", save=True)
     assert result(task, wait=HANG_GUARD_SECONDS * 1000) in workers(qcluster)
