@@ -1,0 +1,170 @@
+"""The demo as a person starts and stops it, its processes and servers included."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from somabrain.embedded.kafka import KafkaBroker
+from somabrain.embedded.paths import CACHE
+from tests.conftest import StartManage
+from tests.somabrain.embedded.conftest import Checkout
+from tests.support.processes import clean_environment
+
+HANG_SECONDS = 120
+
+
+def outcome(output: str) -> dict[str, Any]:
+    """The line of JSON that a single run ends with."""
+    found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    return found
+
+
+def holds(found: dict[str, Any]) -> bool:
+    nothing_wrong = {"committed": 329, "published": 329, "missing": 0, "duplicates": 0, "order_inversions": 0}
+    return found.pop("seconds") > 0 and found == nothing_wrong
+
+
+def living(checkout: Checkout) -> list[psutil.Process]:
+    """Every process at work in this checkout."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if checkout.path in (Path(process.cwd()), *Path(process.cwd()).parents):
+                found.append(process)
+    return found
+
+
+@contextmanager
+def demo(checkout: Checkout, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The demo in a process group of its own, as a shell starts it."""
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "demo", "--port", "0", *arguments],
+        cwd=checkout.path,
+        env={**clean_environment(), "PYTHONPATH": str(checkout.path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        for left in living(checkout):
+            left.kill()
+
+
+def wait_until_published(process: subprocess.Popen[str]) -> None:
+    wait_for_line(process, "pending 0  ")
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if text in line:
+            return line
+    raise AssertionError(f"{text!r} was never said:\n{''.join(said)}")
+
+
+def test_once_carries_every_webhook_to_the_mock_broker_and_leaves_nothing_running(checkout: Checkout) -> None:
+    done = checkout.run("manage.py", "demo", "--once")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert holds(outcome(done.stdout))
+    assert living(checkout) == []
+
+
+def test_once_carries_every_webhook_to_the_servers_that_it_is_given(
+    start_manage: StartManage, real_kafka: KafkaBroker
+) -> None:
+    demo = start_manage("demo", "--once", env={"KAFKA_BOOTSTRAP_SERVERS": real_kafka.bootstrap_servers})
+    assert demo.wait(timeout=HANG_SECONDS) == 0, demo.output()
+    assert holds(outcome(demo.output()))
+
+
+@pytest.mark.kafka
+def test_once_carries_every_webhook_to_a_kafka_of_its_own(checkout: Checkout, real_kafka: KafkaBroker) -> None:
+    fetched = checkout.path / ".cache" / "maven"
+    fetched.parent.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        fetched.symlink_to(CACHE / "maven")
+    done = checkout.run("manage.py", "demo", "--once", "--kafka", "real")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert holds(outcome(done.stdout))
+    assert living(checkout) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "whole_group"),
+    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGHUP, True)],
+)
+def test_a_signal_stops_everything(checkout: Checkout, number: int, whole_group: bool) -> None:
+    with demo(checkout) as process:
+        wait_until_published(process)
+        (os.killpg if whole_group else os.kill)(process.pid, number)
+        process.communicate(timeout=HANG_SECONDS)
+        assert process.returncode == 0
+        assert living(checkout) == []
+
+
+def test_a_signal_while_everything_starts_leaves_nothing_behind(checkout: Checkout) -> None:
+    with demo(checkout) as process:
+        wait_for_line(process, "Ctrl-C stops everything")
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=HANG_SECONDS)
+        assert process.returncode == 0
+        assert living(checkout) == []
+
+
+def test_the_demo_shows_the_admin_and_ends_with_it_and_says_so(checkout: Checkout) -> None:
+    with demo(checkout) as process:
+        words = wait_for_line(process, "admin ").split()
+        assert words[words.index("user") + 1] == "demo,"
+        assert len(words[words.index("password") + 1]) >= 16
+        wait_until_published(process)
+        with urlopen(words[1]) as answer:  # noqa: S310  the address is our own
+            assert "Log in" in answer.read().decode()
+        web = next(each for each in living(checkout) if "runserver" in each.cmdline())
+        web.kill()
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+        assert process.returncode == 1
+        assert "web has ended with -9" in output
+        assert living(checkout) == []
+
+
+def test_a_broker_of_its_own_is_refused_beside_one_that_is_given(start_manage: StartManage) -> None:
+    demo = start_manage("demo", "--once", "--kafka", "mock", env={"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
+    assert demo.wait(timeout=HANG_SECONDS) == 1
+    assert "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9 names the broker" in demo.output()
+
+
+def test_a_broker_of_another_kind_is_not_taken_for_the_one_asked_for(checkout: Checkout) -> None:
+    mock = checkout.start("manage.py", "mock_broker")
+    assert mock.stdout is not None
+    mock.stdout.readline()
+    done = checkout.run("manage.py", "demo", "--once", "--kafka", "real")
+    assert done.returncode == 1
+    assert "A mock broker runs already" in done.stderr
+
+
+def test_a_broker_that_runs_already_is_used_and_left_running(checkout: Checkout) -> None:
+    mock = checkout.start("manage.py", "mock_broker")
+    assert mock.stdout is not None
+    mock.stdout.readline()
+    done = checkout.run("manage.py", "demo", "--once")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert mock.poll() is None
