@@ -23,10 +23,11 @@ def fetch(connection: Connection, lanes: list[Lane], quotas: list[int]) -> list[
     plain: list[tuple[Lane, int]] = []
     careful: list[tuple[Lane, int]] = []
     for lane, quota in zip(lanes, quotas, strict=True):
-        (careful if lane.blocked is not False or dead_letters_block else plain).append((lane, quota))
+        (careful if lane.blocked or dead_letters_block else plain).append((lane, quota))
     batches = _fetch(connection, "fetch", plain, {}) if plain else []
     if careful:
-        batches += _fetch(connection, "fetch_careful", careful, {"dead_letters_block": dead_letters_block})
+        found = _fetch(connection, "fetch_careful", careful, {"dead_letters_block": dead_letters_block})
+        batches += _without_overtaking(connection, found)
     return batches
 
 
@@ -42,6 +43,16 @@ def large_payloads(connection: Connection, rows: list[Row]) -> dict[int, str]:
             ids.append(row[ID])
     found = query(connection, sql.load("large_payloads"), {"ids": numbers(ids)})
     return {event_id: payload for event_id, payload in found}
+
+
+def _without_overtaking(connection: Connection, batches: list[Batch]) -> list[Batch]:
+    """Leaves out lanes in which a retry has become due: it stands behind the cursor, and its key is blocked no more.
+
+    Whoever made it due has lowered the lane's floor with it; so this is read after the events.
+    """
+    tenants = [lane.tenant for lane, _ in batches]
+    floors = dict(query(connection, sql.load("floors"), {"tenants": tenants})) if tenants else {}
+    return [(lane, rows) for lane, rows in batches if not lane.notice_floor(floors.get(lane.tenant, lane.floor_seen))]
 
 
 def _fetch(connection: Connection, name: str, asked: list[tuple[Lane, int]], extra: dict[str, bool]) -> list[Batch]:

@@ -40,6 +40,7 @@ class Lane:
         "cursor_id",
         "deadline",
         "failures",
+        "floor_given",
         "floor_seen",
         "held_keys",
         "hungry",
@@ -80,7 +81,7 @@ class Lane:
         self.tenant = tenant
         self.token = token
         self.virtual_time = virtual_time
-        self.floor_seen = floor
+        self.floor_seen = self.floor_given = floor
         self.claimed_at = now
         self.touched_at = now
         self.deadline = deadline
@@ -101,8 +102,7 @@ class Lane:
         self.in_round = False
         self.leaving = False
         self.topic_wait: str | None = None
-        # None: not known yet, so the fetch asks the database for each row.
-        self.blocked: bool | None = None
+        self.blocked = False
         self.block_changes = 0
         self.held_keys: set[str] = set()
         self.constant_headers: Any = None
@@ -174,6 +174,14 @@ class Lane:
                 self.settled_to = min(self.settled_to, self.rewind_to)
             self.rewind_to = None
             self.held_keys.clear()
+
+    def notice_floor(self, floor: int) -> bool:
+        """What stands in the lane's row. True when somebody has lowered it: then the lane has to go back."""
+        lowered = floor not in (self.floor_seen, self.floor_given)
+        if lowered:
+            self.rewind(floor)
+        self.floor_seen = floor
+        return lowered
 
     @property
     def floor(self) -> int:

@@ -198,10 +198,11 @@ class Steering:
             if lane is None or lane.token != state.token:
                 continue
             again_at = None
+            rest = self.tenure.rest(lane, now)
             if lane.woken:
-                again_at = now
+                again_at = now + rest
             elif state.has_work:
-                again_at = now + (SHARED_PAUSE_SECONDS if self.tenure.fleet.relays > 1 else 0.0)
+                again_at = now + max(rest, SHARED_PAUSE_SECONDS if self.tenure.fleet.relays > 1 else 0.0)
             self.busy.pop(lane.tenant, None)
             self.tenure.forget(lane, now=now, again_at=again_at)
 

@@ -19,6 +19,8 @@ RECENT_SECONDS = 300.0
 REFUSED_SECONDS = 0.2
 MOST_CREDIT = 10_000.0
 """How far behind the others, in service units, a lane may start that had work while nobody held it."""
+LONG_REST_SECONDS = 1.0
+"""A lane that its rate keeps waiting for longer is given back meanwhile."""
 AHEAD_QUANTA = 250
 """How far a lane may run ahead of the least served one before it makes room, in quanta."""
 
@@ -116,7 +118,7 @@ class Tenure:
             self._rows.update(new)
 
     def _held(self, row: tuple[Any, ...], now: float) -> Lane:
-        tenant, token, virtual_time, weight, rate, quota, rate_clock, floor = row
+        tenant, token, virtual_time, weight, rate, quota, rate_clock, floor, blocked = row
         deadline = now + self.settings.lease_seconds * 0.9
         lane = Lane(
             tenant=tenant,
@@ -127,7 +129,7 @@ class Tenure:
             deadline=deadline,
         )
         lane.weight, lane.rate, lane.batch_quota = weight, rate, quota
-        lane.rate_clock = rate_clock
+        lane.rate_clock, lane.blocked = rate_clock, blocked
         self.lanes[lane.tenant] = lane
         self._recent[lane.tenant] = now
         return lane
@@ -138,8 +140,10 @@ class Tenure:
         lanes = [lane for lane in self.lanes.values() if not lane.leaving]
         self._recent = {name: at for name, at in self._recent.items() if now - at < RECENT_SECONDS}
         self._refused = {name: until for name, until in self._refused.items() if until > now}
+        for lane in lanes:
+            lane.floor_given = lane.floor
         return Renew(
-            lanes=[self.state(lane, floor=lane.floor) for lane in lanes],
+            lanes=[self.state(lane, floor=lane.floor_given) for lane in lanes],
             lease=self.settings.lease_seconds,
             asked_at=now,
             block_changes={lane.tenant: lane.block_changes for lane in lanes},
@@ -156,19 +160,17 @@ class Tenure:
             if row is None:
                 lost.append(lane)
                 continue
-            self._take_over(lane, state, job, row)
+            self._take_over(lane, job, row)
         leased, waiting, least, _, relays = job.fleet
         self.fleet = Fleet(leased=leased, waiting=waiting, least_virtual_time=least, relays=max(1, relays))
         if least is not None:
             self.virtual_now = least
         return lost
 
-    def _take_over(self, lane: Lane, state: LaneState, job: Renew, row: tuple[Any, ...]) -> None:
+    def _take_over(self, lane: Lane, job: Renew, row: tuple[Any, ...]) -> None:
         _, _, floor, weight, rate, quota, paused, blocked = row
         lane.deadline = job.asked_at + self.settings.lease_seconds * 0.9
-        if floor not in (state.floor, state.floor_seen):
-            lane.rewind(floor)
-        lane.floor_seen = floor
+        lane.notice_floor(floor)
         lane.weight, lane.batch_quota = weight, quota
         if rate is None or lane.rate is None:
             lane.rate_clock = None
@@ -190,13 +192,17 @@ class Tenure:
     def _is_done(self, lane: Lane, now: float, crowded: bool) -> bool:
         if lane.paused:
             return True
-        resting = lane.rate_clock is not None and not lane.outstanding and self._rate_rests(lane, now)
+        # Under suspicion it stays, for the next holder would not know.
+        resting = not lane.outstanding and lane.suspect_until <= now and self.rest(lane, now) > LONG_REST_SECONDS
         if lane.hungry and not resting:
             return False
         return crowded or now - lane.touched_at > self.settings.tenure_seconds
 
-    def _rate_rests(self, lane: Lane, now: float) -> bool:
-        return lane.rate_clock is not None and lane.rate_clock > self.db_now(now) + 1_000_000
+    def rest(self, lane: Lane, now: float) -> float:
+        """Seconds until the rate allows the lane's next event."""
+        if lane.rate is None or lane.rate_clock is None:
+            return 0.0
+        return max(0.0, 1 / lane.rate + (lane.rate_clock - self.db_now(now)) / 1e6)
 
     def _make_room(self, held: list[Lane], now: float) -> None:
         over_time = [lane for lane in held if now - lane.claimed_at > self.settings.tenure_seconds]

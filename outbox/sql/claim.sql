@@ -1,6 +1,6 @@
 -- Leases on the free lanes among the candidates, least served first. Paused tenants and those above their rate are out
 -- before LIMIT, so they cost nobody a place. A lane that had run dry starts at the virtual time of now: idle time is
--- not saved up. Lanes that another relay is claiming at this moment are passed over.
+-- not saved up. Lanes that another relay is claiming at this moment are passed over. The last column is renew.sql's.
 WITH wanted AS MATERIALIZED (
     SELECT l.tenant_id,
            greatest(
@@ -10,7 +10,7 @@ WITH wanted AS MATERIALIZED (
     LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
     WHERE l.tenant_id = ANY (%(candidates)s::text[])
       AND (l.owner IS NULL OR l.leased_until < clock_timestamp())
-      AND (l.rate_clock IS NULL OR l.rate_clock <= clock_timestamp())
+      AND coalesce(l.rate_clock + interval '1 second' / p.rate <= clock_timestamp(), true)
       AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))
       AND NOT EXISTS (
           SELECT 1 FROM outbox_tenant_policies everyone
@@ -28,4 +28,9 @@ SET owner = %(owner)s, token = l.token + 1, has_work = true, virtual_time = w.vi
 FROM wanted w
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = w.tenant_id
 WHERE l.tenant_id = w.tenant_id
-RETURNING l.tenant_id, l.token, l.virtual_time, coalesce(p.weight, 1), p.rate, p.batch_quota, l.rate_clock, l.floor
+RETURNING l.tenant_id, l.token, l.virtual_time, coalesce(p.weight, 1), p.rate, p.batch_quota, l.rate_clock, l.floor,
+    coalesce((
+        SELECT true FROM outbox_events e
+        WHERE e.tenant_id = l.tenant_id AND e.status = 'scheduled' AND e.attempts > 0
+        LIMIT 1
+    ), false)

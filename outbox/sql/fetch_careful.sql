@@ -1,4 +1,4 @@
--- fetch.sql for lanes with keys that wait for a retry (or, by setting, behind a dead letter), or that may have some.
+-- fetch.sql for lanes with keys that wait for a retry (or, by setting, behind a dead letter).
 -- Events of such keys come back with attempts = -1 and no payload, so that the cursor moves past them and the backlog
 -- of a waiting key is walked once a tenure. They count against the quota: the work of a round stays bounded.
 -- Scalar subqueries with LIMIT, not EXISTS: the planner would hash every waiting event of all tenants.

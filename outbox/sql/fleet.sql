@@ -8,6 +8,6 @@ SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
 FROM outbox_lanes l
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
 CROSS JOIN LATERAL (
-    SELECT l.has_work AND (l.rate_clock IS NULL OR l.rate_clock <= clock_timestamp())
+    SELECT l.has_work AND coalesce(l.rate_clock + interval '1 second' / p.rate <= clock_timestamp(), true)
         AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true)) AS waits
 ) waits

@@ -4,7 +4,7 @@ SELECT l.tenant_id
 FROM outbox_lanes l
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
 WHERE l.tenant_id = ANY (%(tenants)s::text[]) AND (l.owner IS NULL OR l.leased_until < clock_timestamp())
-  AND (l.rate_clock IS NULL OR l.rate_clock <= clock_timestamp())
+  AND coalesce(l.rate_clock + interval '1 second' / p.rate <= clock_timestamp(), true)
   AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))
   AND NOT EXISTS (
       SELECT 1 FROM outbox_tenant_policies everyone

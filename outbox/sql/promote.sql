@@ -1,6 +1,8 @@
 -- Due events become pending, oldest first, a batch at a time. Several relays do this at once: each takes rows the others
 -- have not locked. The floors of their lanes move back, always by a microsecond more than needed: a holder compares the
--- floor with the one it last saw, and a second event above an already lowered floor must not go unnoticed.
+-- floor with the one it last saw, and a second event above an already lowered floor must not go unnoticed. A lane
+-- without a row gets one, or whoever claims it at this moment would not wait for us and read past what it cannot see
+-- yet; its floor stays unknown, and created_at travels as a rate clock, which says nothing when it is past.
 -- statement_timestamp() can be looked up in the index; clock_timestamp() would be compared with every scheduled event.
 WITH due AS MATERIALIZED (
     SELECT id FROM outbox_events
@@ -15,12 +17,9 @@ WITH due AS MATERIALIZED (
 ), oldest AS MATERIALIZED (
     SELECT tenant_id, min(created_at) AS created_at, count(*) AS events FROM promoted GROUP BY tenant_id
 ), lowered AS (
-    UPDATE outbox_lanes l SET floor = least(l.floor, locked.created_at) - interval '1 microsecond'
-    FROM (
-        SELECT l.tenant_id, oldest.created_at FROM outbox_lanes l JOIN oldest USING (tenant_id)
-        WHERE l.floor IS NOT NULL
-        ORDER BY l.tenant_id FOR NO KEY UPDATE OF l
-    ) locked
-    WHERE l.tenant_id = locked.tenant_id
+    INSERT INTO outbox_lanes AS l (tenant_id, rate_clock)
+    SELECT tenant_id, created_at FROM oldest ORDER BY tenant_id
+    ON CONFLICT (tenant_id) DO UPDATE SET floor = least(l.floor, excluded.rate_clock) - interval '1 microsecond'
+    WHERE l.floor IS NOT NULL
 )
 SELECT tenant_id, created_at, events FROM oldest

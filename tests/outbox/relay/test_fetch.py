@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from pytest_django import Settings
 from outbox import sql
 from outbox.relay.fetch import GROUP_BYTES, INLINE_BYTES, fetch, large_payloads
 from outbox.relay.lanes import ATTEMPTS, BYTES, CREATED, HEADERS, ID, PARTITION_KEY, PAYLOAD, Lane, Row
+from outbox.relay.late import Sample
 from outbox.relay.session import Connection, query
+from outbox.relay.tenure import Tenure
 from tests.outbox.relay.conftest import Tables, lane
 
 
@@ -24,14 +27,14 @@ def waiting(rows: list[Row]) -> list[int]:
     return [row[ID] for row in rows if row[ATTEMPTS] < 0]
 
 
-def plain(tenant: str = "acme", **changes: Any) -> Lane:
-    """A lane known to have no key in retry."""
-    return lane(tenant, blocked=False, **changes)
+def careful(tenant: str = "acme") -> Lane:
+    """A lane with keys in retry."""
+    return lane(tenant, blocked=True)
 
 
 @pytest.fixture(params=["plain", "careful"])
 def held(request: pytest.FixtureRequest) -> Lane:
-    return plain() if request.param == "plain" else lane()
+    return lane() if request.param == "plain" else careful()
 
 
 # What every fetch does
@@ -40,14 +43,14 @@ def held(request: pytest.FixtureRequest) -> Lane:
 def test_each_lane_gets_its_oldest_events_up_to_its_quota(session: Connection, tables: Tables) -> None:
     first = tables.add(*["a"] * 5, tenant="acme")
     second = tables.add(*["a"] * 2, tenant="zeta")
-    found = fetch(session, [plain("zeta"), plain("none"), plain("acme")], [9, 9, 3])
+    found = fetch(session, [lane("zeta"), lane("none"), lane("acme")], [9, 9, 3])
     assert [(of.tenant, ids(rows)) for of, rows in found] == [("zeta", second), ("acme", first[:3])]
 
 
 def test_plain_and_careful_lanes_are_read_in_one_round(session: Connection, tables: Tables) -> None:
     tables.add("a", tenant="acme")
     tables.add("a", tenant="zeta")
-    assert read(session, plain("acme"), lane("zeta")).keys() == {"acme", "zeta"}
+    assert read(session, lane("acme"), careful("zeta")).keys() == {"acme", "zeta"}
 
 
 def test_an_event_comes_as_it_will_be_sent(session: Connection, tables: Tables, held: Lane) -> None:
@@ -113,7 +116,7 @@ def test_a_key_in_retry_blocks_its_successors(session: Connection, tables: Table
     tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
     blocked = tables.add("k", "k")
     free = tables.add("other", "")
-    rows = read(session, lane())["acme"]
+    rows = read(session, careful())["acme"]
     assert waiting(rows) == blocked
     assert ids(rows) == blocked + free
     assert [row[PAYLOAD] for row in rows[:2]] == [None, None]
@@ -122,25 +125,25 @@ def test_a_key_in_retry_blocks_its_successors(session: Connection, tables: Table
 def test_a_key_in_retry_of_another_tenant_blocks_nobody(session: Connection, tables: Tables) -> None:
     tables.add("k", tenant="zeta", status="scheduled", attempts=1, available_at="2100-01-01")
     tables.add("k", tenant="acme")
-    assert waiting(read(session, lane("acme"))["acme"]) == []
+    assert waiting(read(session, careful("acme"))["acme"]) == []
 
 
 def test_a_delayed_event_blocks_nothing(session: Connection, tables: Tables) -> None:
     tables.add("k", status="scheduled", attempts=0, available_at="2100-01-01")
     tables.add("k")
-    assert waiting(read(session, lane())["acme"]) == []
+    assert waiting(read(session, careful())["acme"]) == []
 
 
 def test_an_event_without_a_key_blocks_nothing(session: Connection, tables: Tables) -> None:
     tables.add("", status="scheduled", attempts=3, available_at="2100-01-01")
     tables.add("", "")
-    assert waiting(read(session, lane())["acme"]) == []
+    assert waiting(read(session, careful())["acme"]) == []
 
 
 def test_a_dead_letter_frees_its_key(session: Connection, tables: Tables) -> None:
     tables.add("k", status="failed", attempts=20)
     tables.add("k")
-    assert waiting(read(session, lane())["acme"]) == []
+    assert waiting(read(session, careful())["acme"]) == []
 
 
 @pytest.mark.parametrize("held_plainly", [True, False])
@@ -152,14 +155,14 @@ def test_a_dead_letter_blocks_its_key_when_told_so(
     tables.add("k", "", status="failed", attempts=20)
     after = tables.add("k")
     tables.add("other", "")
-    assert waiting(read(session, plain() if held_plainly else lane())["acme"]) == after
+    assert waiting(read(session, lane() if held_plainly else careful())["acme"]) == after
     assert before
 
 
 def test_the_backlog_of_a_waiting_key_is_walked_once(session: Connection, tables: Tables) -> None:
     tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
     tables.add(*["k"] * 50)
-    held = lane()
+    held = careful()
     rows = read(session, held, quota=40)["acme"]
     assert len(rows) == 40
     held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
@@ -203,27 +206,27 @@ def test_a_large_payload_does_not_come_with_the_fetch(session: Connection, table
 
 def test_large_payloads_are_read_a_group_at_a_time(session: Connection, tables: Tables) -> None:
     tables.add_many(5, payload_bytes=GROUP_BYTES // 2 - 100)
-    rows = read(session, plain())["acme"]
+    rows = read(session, lane())["acme"]
     assert list(large_payloads(session, rows)) == ids(rows)[:2]
     assert list(large_payloads(session, rows[4:])) == ids(rows)[4:]
 
 
 def test_a_payload_larger_than_a_group_is_a_group(session: Connection, tables: Tables) -> None:
     tables.add_many(2, payload_bytes=GROUP_BYTES + 100)
-    rows = read(session, plain())["acme"]
+    rows = read(session, lane())["acme"]
     assert list(large_payloads(session, rows)) == ids(rows)[:1]
 
 
 def test_small_ones_in_between_are_left_alone(session: Connection, tables: Tables) -> None:
     tables.add("a")
     tables.add_many(1, payload_bytes=20_000)
-    rows = read(session, plain())["acme"]
+    rows = read(session, lane())["acme"]
     assert list(large_payloads(session, rows)) == ids(rows)[1:]
 
 
 def test_a_large_payload_whose_event_was_discarded_is_not_read(session: Connection, tables: Tables) -> None:
     tables.add_many(1, payload_bytes=20_000)
-    rows = read(session, plain())["acme"]
+    rows = read(session, lane())["acme"]
     tables.execute("UPDATE outbox_events SET status = 'discarded'")
     assert large_payloads(session, rows) == {}
 
@@ -231,5 +234,63 @@ def test_a_large_payload_whose_event_was_discarded_is_not_read(session: Connecti
 def test_payloads_of_events_that_only_wait_are_not_read(session: Connection, tables: Tables) -> None:
     tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
     tables.add("k", "free", payload="x" * 20_000)
-    rows = read(session, lane())["acme"]
+    rows = read(session, careful())["acme"]
     assert [row[PARTITION_KEY] for row in rows if row[ID] in large_payloads(session, rows)] == ["free"]
+
+
+# A retry that becomes due stands behind the cursor
+
+
+def test_a_retry_that_has_become_due_is_not_overtaken(session: Connection, tables: Tables) -> None:
+    """Whichever relay made it due: its key is free from then on, and its successors are ahead of the cursor."""
+    (retry,) = tables.add("k", status="scheduled", attempts=1, available_at="2001-01-01")
+    tables.add("other")
+    held = claimed(session, "acme")
+    assert held.blocked
+    (rows,) = read(session, held).values()
+    held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
+    successor = tables.add("k")
+    assert waiting(read(session, held)["acme"]) == successor
+    promote(tables)
+    assert read(session, held) == {}
+    held.apply_rewind()
+    assert ids(read(session, held)["acme"])[0] == retry
+
+
+def test_a_second_retry_that_becomes_due_is_noticed_as_well(session: Connection, tables: Tables) -> None:
+    """It stands above the floor that the first one has lowered already."""
+    tables.add("k", "l", status="scheduled", attempts=1, available_at="2001-01-01")
+    tables.execute("UPDATE outbox_events SET available_at = '2100-01-01' WHERE partition_key = 'l'")
+    held = claimed(session, "acme")
+    promote(tables)
+    tables.add("m")
+    assert read(session, held) == {}
+    held.apply_rewind()
+    (rows,) = read(session, held).values()
+    held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
+    tables.execute("UPDATE outbox_events SET available_at = '2001-01-01' WHERE partition_key = 'l'")
+    promote(tables)
+    tables.add("l")
+    assert read(session, held) == {}
+    held.apply_rewind()
+    assert [row[PARTITION_KEY] for row in read(session, held)["acme"]] == ["k", "l", "m", "l"]
+
+
+def test_a_renewal_that_moves_the_floor_is_not_taken_for_a_retry(session: Connection, tables: Tables) -> None:
+    tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
+    tables.add("other")
+    held = claimed(session, "acme")
+    held.floor_given = 1_000_000
+    tables.execute("UPDATE outbox_lanes SET floor = '2000-01-01 00:00:01+00'")
+    assert ids(read(session, held)["acme"])
+    assert held.rewind_to is None
+
+
+def claimed(session: Connection, tenant: str) -> Lane:
+    seen = Sample(look_from=0, safe=0, db_now=0, at=0.0)
+    (held,) = Tenure(connection=session, relay_id=uuid.uuid4(), sample=seen).claim([tenant], limit=1, now=0.0)
+    return held
+
+
+def promote(tables: Tables) -> None:
+    assert tables.execute(sql.load("promote"), limit=100)

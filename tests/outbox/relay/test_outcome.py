@@ -167,7 +167,7 @@ def test_nobodys_fault_burns_nothing_and_kills_nothing(code: int, attempts: int)
     broken = failed_lane(code, attempts=attempts)
     job = outcomes().job([broken])
     assert (job.failed, job.fenced) == ([], {})
-    assert broken.blocked is None
+    assert not broken.blocked
 
 
 @pytest.mark.parametrize("code", [KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_INFLIGHT, KafkaError._PURGE_QUEUE])
