@@ -24,7 +24,7 @@ from outbox.enqueueing.chunks import chunks
 from outbox.enqueueing.events import EnqueueManyResult, EnqueueResult, NewEvent
 from outbox.enqueueing.insert import OnDuplicate, insert
 from outbox.enqueueing.tracing import current_traceparent
-from outbox.enqueueing.validation import check
+from outbox.enqueueing.validation import validate
 from outbox.errors import NotInTransaction
 from outbox.pending import PendingEvent, get_pending_events, get_pending_events_by_tenant_batch
 
@@ -94,15 +94,12 @@ def enqueue(
     )
     settings = conf.get()
     connection = _connection(using or settings.database, autocommit=autocommit)
-    checked = check(event, max_message_bytes=settings.max_message_bytes, current_trace=current_traceparent())
-    inserted = insert(connection, checked, on_duplicate=on_duplicate)
+    row = validate(event, max_message_bytes=settings.max_message_bytes, current_trace=current_traceparent())
+    inserted = insert(connection, row, on_duplicate=on_duplicate)
     if inserted.due:
-        waking.after_commit(connection, (checked.tenant_id,))
+        waking.after_commit(connection, (row.tenant_id,))
     return EnqueueResult(
-        event_id=inserted.event_id,
-        created=inserted.created,
-        tenant_id=checked.tenant_id,
-        dedupe_key=checked.dedupe_key,
+        event_id=inserted.event_id, created=inserted.created, tenant_id=row.tenant_id, dedupe_key=row.dedupe_key
     )
 
 
@@ -123,12 +120,12 @@ def enqueue_many(
     """
     settings = conf.get()
     connection = _connection(using or settings.database, autocommit=autocommit)
-    checked = chunks(events, max_message_bytes=settings.max_message_bytes, current_trace=current_traceparent())
+    written = chunks(events, max_message_bytes=settings.max_message_bytes, current_trace=current_traceparent())
     with transaction.atomic(using=connection.alias):
-        written = bulk.write(connection, checked)
-        if written.created:
-            waking.after_commit(connection, written.tenants)
-    return EnqueueManyResult(created=written.created, duplicates=written.duplicates)
+        result, tenants = bulk.write(connection, written)
+        if result.created:
+            waking.after_commit(connection, tenants)
+    return result
 
 
 def _connection(using: str, *, autocommit: bool) -> BaseDatabaseWrapper:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import psycopg
 from django.db import IntegrityError, OperationalError, transaction
@@ -11,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from outbox import sql
 from outbox.enqueueing.chunks import Chunk
+from outbox.enqueueing.events import EnqueueManyResult
 from outbox.enqueueing.insert import is_hidden_duplicate
 from outbox.errors import DuplicateInFlight
 
@@ -18,27 +18,21 @@ from outbox.errors import DuplicateInFlight
 _MOST_SAVEPOINTS = 50
 
 
-@dataclass(slots=True)
-class Written:
-    created: int = 0
-    duplicates: int = 0
-    tenants: set[str] = field(default_factory=set)
-
-
-def write(connection: BaseDatabaseWrapper, chunks: Iterable[Chunk]) -> Written:
-    """Write all chunks and count. The caller rolls back when anything fails.
+def write(connection: BaseDatabaseWrapper, chunks: Iterable[Chunk]) -> tuple[EnqueueManyResult, set[str]]:
+    """Write all chunks and count; also names the tenants. The caller rolls back when anything fails.
 
     The next chunk is asked for between two statements and never during one: what yields the events may use the same
     connection.
     """
-    written = Written()
+    created = duplicates = 0
+    tenants: set[str] = set()
     writer = _Writer(connection)
     for chunk in chunks:
-        created = writer.write(chunk)
-        written.created += created
-        written.duplicates += len(chunk.events) - created
-        written.tenants.update(event.tenant_id for event in chunk.events)
-    return written
+        written = writer.write(chunk)
+        created += written
+        duplicates += len(chunk.lines) - written
+        tenants |= chunk.tenants()
+    return EnqueueManyResult(created=created, duplicates=duplicates), tenants
 
 
 class _Writer:
@@ -52,9 +46,9 @@ class _Writer:
     def write(self, chunk: Chunk) -> int:
         """How many of the chunk's events were created."""
         if not chunk.delayed and not self._collided and self._savepoints_left and self._copy_at_once(chunk):
-            return len(chunk.events)
+            return len(chunk.lines)
         created = self._stage(chunk)
-        self._collided = created < len(chunk.events)
+        self._collided = created < len(chunk.lines)
         return created
 
     def _copy_at_once(self, chunk: Chunk) -> bool:

@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from outbox import sql
-from outbox.enqueueing.validation import Checked
+from outbox.enqueueing.validation import Row
 from outbox.errors import DuplicateEvent, DuplicateInFlight
 from outbox.models import EventStatus
 
@@ -27,25 +27,24 @@ class Inserted:
     due: bool
 
 
-def insert(connection: BaseDatabaseWrapper, event: Checked, *, on_duplicate: OnDuplicate) -> Inserted:
+def insert(connection: BaseDatabaseWrapper, row: Row, *, on_duplicate: OnDuplicate) -> Inserted:
     """Write an event, or find the one that has its key already.
 
-    Raises `InvalidEvent`, `DuplicateEvent` when told so, and `DuplicateInFlight` when the event with the key cannot
-    be seen.
+    Raises `DuplicateEvent` when told so, and `DuplicateInFlight` when the event with the key cannot be seen.
     """
-    values = {**event._asdict(), "payload": event.payload_text()}
+    values = row._asdict()
     with connection.cursor() as cursor:
         for _ in range(_TRIES):
-            if written := _insert(cursor, event, values):
+            if written := _insert(cursor, row, values):
                 event_id, status = written
                 return Inserted(event_id=event_id, created=True, due=status == EventStatus.PENDING)
             cursor.execute(sql.load("enqueued_before"), values)
             if before := cursor.fetchone():
                 event_id, payload_differs = before
                 if on_duplicate == "error":
-                    raise DuplicateEvent(event.tenant_id, event.dedupe_key, event_id, payload_differs)
+                    raise DuplicateEvent(row.tenant_id, row.dedupe_key, event_id, payload_differs)
                 return Inserted(event_id=event_id, created=False, due=False)
-    raise DuplicateInFlight(event.tenant_id, event.dedupe_key)
+    raise DuplicateInFlight(row.tenant_id, row.dedupe_key)
 
 
 def is_hidden_duplicate(error: BaseException) -> bool:
@@ -59,12 +58,12 @@ def is_hidden_duplicate(error: BaseException) -> bool:
     )
 
 
-def _insert(cursor: Any, event: Checked, values: dict[str, Any]) -> tuple[int, str] | None:
+def _insert(cursor: Any, row: Row, values: dict[str, Any]) -> tuple[int, str] | None:
     try:
         cursor.execute(sql.load("enqueue"), values)
     except OperationalError as error:
         if is_hidden_duplicate(error):
-            raise DuplicateInFlight(event.tenant_id, event.dedupe_key) from error
+            raise DuplicateInFlight(row.tenant_id, row.dedupe_key) from error
         raise
     found: tuple[int, str] | None = cursor.fetchone()
     return found

@@ -6,7 +6,7 @@ PostgreSQL parses the text and prints it again to be sent, so the text's own len
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -20,38 +20,18 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=F
 _PLAIN_LEAVES = frozenset((str, int, float, bool, type(None)))
 _LEAVES = (str, int, float, type(None))
 _SEQUENCES = (list, tuple)
-_BYTES_PER_NODE = 32
 
 MOST_GROWTH = 55
 """Bytes of jsonb text that a character of JSON can become: "5e-324" is printed with 326 characters."""
 
 
-def weigh(payload: Any, *, most_bytes: int) -> int:
-    """About the bytes of memory that the payload takes, having seen that JSON can say it.
+def serialise(payload: Any, *, most_bytes: int) -> str:
+    """The payload as JSON text that jsonb accepts and prints with at most `most_bytes` bytes.
 
-    Keys must be strings, values of JSON's types and the nesting bounded. Goes level by level and never recurses.
     Raises `InvalidEvent`, which says where in the payload the trouble is.
     """
-    weight, level = 0, [payload]
-    try:
-        for _ in range(MOST_DEPTH):
-            added, level = _weigh_level(level)
-            weight += added
-            # A value takes a byte at least: a small object that refers to itself many times is not walked for ever.
-            if not level or len(level) > most_bytes:
-                break
-    except TypeError:
-        raise _diagnose(payload, most_bytes) from None
-    if not all(isinstance(node, _LEAVES) for node in level):
+    if not _is_sound(payload, most_bytes):
         raise _diagnose(payload, most_bytes)
-    return weight
-
-
-def serialise(payload: Any, *, most_bytes: int) -> str:
-    """A weighed payload as JSON text that jsonb accepts and prints with at most `most_bytes` bytes.
-
-    Raises `InvalidEvent`.
-    """
     try:
         text = _encode(payload)
     except ValueError as error:  # NaN, infinity, or more digits than Python prints
@@ -74,28 +54,37 @@ def printed_bytes(text: str, payload: Any) -> int:
     return size
 
 
-def _weigh_level(level: list[Any]) -> tuple[int, list[Any]]:
-    """The weight of these values, and what is in them that must be looked at too. Raises `TypeError`."""
-    weight, deeper = 0, []
+def _is_sound(payload: Any, most_nodes: int) -> bool:
+    """Whether keys are strings, values of JSON's types and nesting bounded: level by level, never recursive."""
+    level = [payload]
+    try:
+        for _ in range(MOST_DEPTH):
+            level = _what_is_inside(level)
+            # A value takes a byte at least: a small object that refers to itself many times is not walked for ever.
+            if not level or len(level) > most_nodes:
+                break
+    except TypeError:
+        return False
+    return all(isinstance(node, _LEAVES) for node in level)
+
+
+def _what_is_inside(level: list[Any]) -> list[Any]:
+    """What these values contain, plain leaves left out. Raises `TypeError` for what JSON has not."""
+    inside = []
     for node in level:
         if isinstance(node, dict):
-            weight += len("".join(node))  # Nothing tells faster whether all keys are strings.
-            children: Collection[Any] = node.values()
+            "".join(node)  # Nothing tells faster whether all keys are strings.
+            children: Iterable[Any] = node.values()
         elif isinstance(node, _SEQUENCES):
             children = node
         elif isinstance(node, _LEAVES):
-            weight += len(node) if isinstance(node, str) else 0
             continue
         else:
             raise TypeError
-        weight += _BYTES_PER_NODE * len(children)
         for child in children:
-            kind = type(child)
-            if kind is str:
-                weight += len(child)
-            elif kind not in _PLAIN_LEAVES:
-                deeper.append(child)
-    return weight, deeper
+            if type(child) not in _PLAIN_LEAVES:
+                inside.append(child)
+    return inside
 
 
 def _is_doubtful(text: str) -> bool:

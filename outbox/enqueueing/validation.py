@@ -34,27 +34,20 @@ _OWN_HEADER_BYTES = 160
 _LAST_YEAR = 9998
 
 
-class Checked(NamedTuple):
-    """An event of which all is known to be right but for the payload's text, which is yet to be written."""
+class Row(NamedTuple):
+    """A valid event as it is written."""
 
     tenant_id: str
     topic: str
     partition_key: str
     dedupe_key: str
+    payload: str
     headers: str
     available_at: datetime | None
-    payload: Any
-    payload_room: int
-    weight: int
-    """About the bytes of memory that it takes."""
-
-    def payload_text(self) -> str:
-        """Raises `InvalidEvent` when the payload cannot be written after all, or is too large."""
-        return jsonb.serialise(self.payload, most_bytes=self.payload_room)
 
 
-def check(event: NewEvent, *, max_message_bytes: int, current_trace: str | None) -> Checked:
-    """All that can be judged before the payload is written as text. Raises `InvalidEvent` for the first thing wrong."""
+def validate(event: NewEvent, *, max_message_bytes: int, current_trace: str | None) -> Row:
+    """The row of an event. Raises `InvalidEvent` for the first thing wrong."""
     tenant_id = DEFAULT_TENANT if event.tenant_id is None else _tenant(event.tenant_id)
     topic = _topic(event.topic)
     partition_key = _key("partition_key", event.partition_key, at_least=0)
@@ -65,11 +58,8 @@ def check(event: NewEvent, *, max_message_bytes: int, current_trace: str | None)
     used = _envelope_bytes(tenant_id, partition_key, dedupe_key) + header_bytes
     if used >= max_message_bytes:
         raise _too_large(header_bytes, max_message_bytes)
-    room = max_message_bytes - used
-    weight = jsonb.weigh(event.payload, most_bytes=room) + used
-    return Checked(
-        tenant_id, topic, partition_key, dedupe_key, header_text, event.available_at, event.payload, room, weight
-    )
+    payload = jsonb.serialise(event.payload, most_bytes=max_message_bytes - used)
+    return Row(tenant_id, topic, partition_key, dedupe_key, payload, header_text, event.available_at)
 
 
 def _tenant(tenant_id: Any) -> str:

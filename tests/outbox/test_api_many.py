@@ -160,8 +160,9 @@ def test_an_error_of_the_iterable_itself_leaves_nothing_behind() -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Events in a chunk."""
-    monkeypatch.setattr(chunks, "_MOST_EVENTS", 10)
+    """Events in a chunk, by their number."""
+    monkeypatch.setattr(chunks, "_CHUNK_LINES", 10)
+    monkeypatch.setattr(chunks, "_PIECE_LINES", 3)
     return 10
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.enqueueing.jsonb import MOST_GROWTH, printed_bytes, serialise, weigh
+from outbox.enqueueing.jsonb import MOST_GROWTH, printed_bytes, serialise
 from outbox.errors import InvalidEvent
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +35,6 @@ def printed_by_postgresql(text: str) -> str:
 
 
 def serialised(payload: Any) -> str:
-    weigh(payload, most_bytes=PLENTY)
     return serialise(payload, most_bytes=PLENTY)
 
 
@@ -105,14 +104,3 @@ def test_containers_and_leaves_of_subclasses() -> None:
     text = serialised(payload)
     assert json.loads(text) == {"size": 42, "colour": "red", "price": 1e20, "keys": {"red": [1]}}
     assert len(printed_by_postgresql(text)) == printed_bytes(text, payload)
-
-
-def test_the_weight_grows_with_texts_and_with_values() -> None:
-    def weight(payload: Any) -> int:
-        return weigh(payload, most_bytes=PLENTY)
-
-    assert weight({"a": ["x" * 10_000]}) > 10_000
-    assert weight([1] * 10_000) > 10_000
-    assert weight([[]] * 10_000) > 10_000
-    assert weight({"x" * 10_000: 1}) > 10_000
-    assert weight(17) < 100
