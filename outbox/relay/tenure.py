@@ -108,6 +108,7 @@ class Tenure:
             for name in refused:
                 del self.candidates[name]
                 self._refused[name] = now + REFUSED_SECONDS
+                self._rows.discard(name)
         return claimed
 
     def _create_rows(self, names: list[str]) -> None:

@@ -1,5 +1,5 @@
 -- What a relay must know of the others: lanes leased, lanes that wait, the least served lane with work, relays alive.
--- A paused tenant or one above its rate waits for nobody.
+-- A paused tenant or one above its rate waits for nobody, and under a pause of everything nobody does.
 SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
        count(*) FILTER (WHERE l.owner IS NULL AND waits.waits),
        min(l.virtual_time) FILTER (WHERE l.owner IS NOT NULL OR waits.waits),
@@ -9,5 +9,10 @@ FROM outbox_lanes l
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
 CROSS JOIN LATERAL (
     SELECT l.has_work AND coalesce(l.rate_clock + interval '1 second' / p.rate <= clock_timestamp(), true)
-        AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true)) AS waits
+        AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))
+        AND NOT EXISTS (
+            SELECT 1 FROM outbox_tenant_policies everyone
+            WHERE everyone.tenant_id = '*' AND everyone.paused
+              AND coalesce(everyone.paused_until > clock_timestamp(), true)
+        ) AS waits
 ) waits

@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from django.db import connection as django_connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from pytest_django import DjangoDbBlocker, Settings
+from pytest_django import Settings
 
 from outbox.kafka.message import ReceivedEvent, parse_message
 from outbox.relay.lanes import Lane
@@ -30,6 +30,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.session = another_session()
+        assert self.session.info.dbname.startswith("test_")
         self.execute("SET synchronous_commit = off")
 
     def execute(self, statement: str, **params: Any) -> list[dict[str, Any]]:
@@ -121,17 +122,16 @@ def insert_event(session: psycopg.Connection[Any], tenant: str, topic: str, key:
 
 
 @pytest.fixture
-def tables(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Tables]:
+def tables(db: None) -> Iterator[Tables]:
     """Empty tables, and empty again at the end.
 
     Emptying these five takes milliseconds; Django's flush of all tables takes most of a second.
     """
-    with django_db_blocker.unblock():
-        opened = Tables()
-        opened.empty()
-        yield opened
-        opened.empty()
-        opened.session.close()
+    opened = Tables()
+    opened.empty()
+    yield opened
+    opened.empty()
+    opened.session.close()
 
 
 @pytest.fixture

@@ -1,0 +1,590 @@
+from __future__ import annotations
+
+import math
+import uuid
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from outbox.relay.lanes import Lane
+from outbox.relay.late import Sample
+from outbox.relay.session import Connection, query
+from outbox.relay.tenure import (
+    AHEAD_QUANTA,
+    LONG_REST_SECONDS,
+    MOST_CANDIDATES,
+    MOST_CREDIT,
+    RECENT_SECONDS,
+    REFUSED_SECONDS,
+    Fleet,
+    Tenure,
+)
+from tests.outbox.relay.conftest import Tables, another_session, lane
+
+ME, SOMEBODY_ELSE = uuid.uuid4(), uuid.uuid4()
+QUANTUM = 4
+LEEWAY = AHEAD_QUANTA * QUANTUM
+
+
+@pytest.fixture
+def tenure(session: Connection) -> Tenure:
+    return make_tenure(session)
+
+
+def make_tenure(session: Connection, relay_id: uuid.UUID = ME) -> Tenure:
+    """One whose clock stands still with the database's, at the moment it is made."""
+    (db_now,) = query(session, "SELECT clock_timestamp()")[0]
+    return Tenure(connection=session, relay_id=relay_id, sample=Sample(look_from=0, safe=0, db_now=db_now, at=0.0))
+
+
+def claim(by: Tenure, *names: str, limit: int = 100, now: float = 0.0) -> list[str]:
+    by.offer(names, now=now)
+    return sorted(each.tenant for each in by.claim(list(names), limit=limit, now=now))
+
+
+def renew(by: Tenure, session: Connection, *, now: float = 0.0) -> list[str]:
+    job = by.renewal(now)
+    job.run(session, ME)
+    return [each.tenant for each in by.renewed(job)]
+
+
+def put_lane(tables: Tables, tenant: str = "acme", **columns: Any) -> None:
+    names = ["tenant_id", *columns]
+    places = ", ".join(f"%({name})s" for name in names)
+    tables.execute(
+        f"INSERT INTO outbox_lanes ({', '.join(names)}) VALUES ({places})",  # noqa: S608
+        tenant_id=tenant,
+        **columns,
+    )
+
+
+# Candidates
+
+
+def test_who_is_said_to_have_work_is_a_candidate_at_once(tenure: Tenure) -> None:
+    tenure.offer(["a", "b"], now=5.0)
+    assert tenure.due(5.0) == ["a", "b"]
+
+
+def test_a_candidate_keeps_its_place_and_time(tenure: Tenure) -> None:
+    tenure.candidates = {"a": 7.0, "b": 5.0}
+    tenure.offer(["b", "a"], now=6.0)
+    assert tenure.due(6.0) == ["b"]
+    assert tenure.due(7.0) == ["a", "b"]
+
+
+def test_a_lane_that_is_held_is_no_candidate(tenure: Tenure) -> None:
+    tenure.lanes["a"] = lane("a", woken=False)
+    tenure.offer(["a"], now=0.0)
+    assert tenure.candidates == {}
+    assert not tenure.lanes["a"].woken
+
+
+def test_a_wake_up_of_a_lane_that_is_being_released_is_kept(tenure: Tenure) -> None:
+    tenure.lanes["a"] = lane("a", leaving=True, woken=False)
+    tenure.offer(["a"], now=0.0)
+    assert tenure.lanes["a"].woken
+
+
+def test_a_claim_names_a_thousand_candidates_at_most(tenure: Tenure) -> None:
+    tenure.offer([f"tenant-{n}" for n in range(MOST_CANDIDATES + 5)], now=0.0)
+    assert len(tenure.due(0.0)) == MOST_CANDIDATES
+
+
+def test_everyone_is_asked_for_in_the_end_however_many_there_are(session: Connection, tables: Tables) -> None:
+    tenure = make_tenure(session)
+    names = [f"tenant-{n:05}" for n in range(3 * MOST_CANDIDATES)]
+    tenure.offer(names, now=0.0)
+    for _ in range(30):
+        claimed = tenure.claim(tenure.due(0.0), limit=100, now=0.0)
+        for each in claimed:
+            tenure.forget(each, now=0.0, again_at=0.0)
+        tables.execute(
+            tables.execute(
+                "UPDATE outbox_lanes SET owner = NULL, leased_until = NULL, virtual_time = virtual_time + 1"
+                " WHERE owner IS NOT NULL"
+            )
+        )
+    assert tables.one("SELECT count(*) FROM outbox_lanes WHERE token > 0") == len(names)
+
+
+# Claim
+
+
+def test_a_claimed_lane_has_an_owner_a_new_token_and_an_expiry(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, token=7)
+    assert claim(tenure, "acme") == ["acme"]
+    row = tables.lane()
+    assert (row["owner"], row["token"]) == (ME, 8)
+    assert tables.one("SELECT leased_until - clock_timestamp() BETWEEN '4 s' AND '5 s' FROM outbox_lanes") is True
+    assert tenure.lanes["acme"].token == 8
+    assert tenure.candidates == {}
+
+
+def test_the_first_claim_of_a_tenant_makes_its_row_and_starts_at_the_beginning(tenure: Tenure, tables: Tables) -> None:
+    assert claim(tenure, "acme") == ["acme"]
+    assert tenure.lanes["acme"].cursor == 0
+    assert tables.lane()["token"] == 1
+
+
+def test_a_claim_starts_at_the_floor_that_the_holder_before_left(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, floor="2000-01-01 00:00:03+00")
+    claim(tenure, "acme")
+    held = tenure.lanes["acme"]
+    assert (held.cursor, held.cursor_id, held.floor) == (3_000_000, 0, 3_000_000)
+
+
+def test_a_leased_lane_is_not_granted_until_its_lease_is_over(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, owner=SOMEBODY_ELSE, leased_until="2100-01-01", token=3)
+    assert claim(tenure, "acme") == []
+    tables.execute("UPDATE outbox_lanes SET leased_until = '2001-01-01'")
+    assert claim(tenure, "acme", now=1.0) == ["acme"]
+    assert tables.lane()["token"] == 4
+
+
+def test_the_least_served_lanes_are_granted_first(tenure: Tenure, tables: Tables) -> None:
+    for name, virtual_time in (("a", 30.0), ("b", 10.0), ("c", 20.0)):
+        put_lane(tables, name, virtual_time=virtual_time, has_work=True)
+    assert claim(tenure, "a", "b", "c", limit=2) == ["b", "c"]
+    assert list(tenure.candidates) == ["a"]
+
+
+def test_a_lane_that_somebody_is_claiming_is_passed_over(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, "a")
+    put_lane(tables, "b")
+    with another_session() as other:
+        other.execute("BEGIN")
+        other.execute("SELECT FROM outbox_lanes WHERE tenant_id = 'a' FOR UPDATE")
+        assert claim(tenure, "a", "b") == ["b"]
+
+
+def test_two_relays_never_hold_the_same_lane(session: Connection, tables: Tables) -> None:
+    first, second = make_tenure(session), make_tenure(session, SOMEBODY_ELSE)
+    assert claim(first, "a", "b", limit=1) == ["a"]
+    assert claim(second, "a", "b") == ["b"]
+
+
+@pytest.mark.parametrize("who", ["paused", "*"])
+@pytest.mark.parametrize(("until", "granted"), [("2100-01-01", False), ("2001-01-01", True), (None, False)])
+def test_a_paused_tenant_is_not_granted(
+    tenure: Tenure, tables: Tables, who: str, until: str | None, granted: bool
+) -> None:
+    tables.policy(who, paused=True, paused_until=until)
+    assert claim(tenure, "paused") == (["paused"] if granted else [])
+
+
+def test_paused_and_limited_tenants_cost_nobody_a_place(tenure: Tenure, tables: Tables) -> None:
+    """They are the least served ones, and they are out before LIMIT."""
+    for n in range(20):
+        put_lane(tables, f"paused-{n}", has_work=True)
+        tables.policy(f"paused-{n}", paused=True)
+        put_lane(tables, f"limited-{n}", has_work=True, rate_clock="2100-01-01")
+        tables.policy(f"limited-{n}", rate=0.01)
+    put_lane(tables, "busy", has_work=True, virtual_time=900.0)
+    others = [f"{kind}-{n}" for kind in ("paused", "limited") for n in range(20)]
+    assert claim(tenure, *others, "busy", limit=1) == ["busy"]
+
+
+def test_a_tenant_at_the_end_of_its_rate_is_granted_when_the_next_event_may_go(tenure: Tenure, tables: Tables) -> None:
+    """What is used up reaches up to now: the next event may go one interval later, not at once."""
+    put_lane(tables, has_work=True)
+    tables.policy(rate=0.1)
+    tables.execute("UPDATE outbox_lanes SET rate_clock = clock_timestamp() - interval '9 s'")
+    assert claim(tenure, "acme") == []
+    tables.execute("UPDATE outbox_lanes SET rate_clock = clock_timestamp() - interval '11 s'")
+    assert claim(tenure, "acme", now=1.0) == ["acme"]
+
+
+def test_a_tenant_without_a_rate_any_more_is_granted_at_once(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, rate_clock="2100-01-01")
+    assert claim(tenure, "acme") == ["acme"]
+
+
+def test_a_claim_brings_the_policy_along(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, rate_clock="2000-01-01 00:00:05+00")
+    tables.policy(weight=3.0, rate=10.0, batch_quota=7)
+    claim(tenure, "acme", "other")
+    held, other = tenure.lanes["acme"], tenure.lanes["other"]
+    assert (held.weight, held.rate, held.batch_quota, held.rate_clock) == (3.0, 10.0, 7, 5_000_000)
+    assert (other.weight, other.rate, other.batch_quota, other.rate_clock) == (1.0, None, None, None)
+
+
+def test_a_claim_says_whether_keys_wait_for_a_retry(tenure: Tenure, tables: Tables) -> None:
+    tables.add("k", tenant="blocked", status="scheduled", attempts=1, available_at="2100-01-01")
+    tables.add("k", tenant="delayed", status="scheduled", attempts=0, available_at="2100-01-01")
+    claim(tenure, "blocked", "delayed", "free")
+    assert {name: held.blocked for name, held in tenure.lanes.items()} == {
+        "blocked": True,
+        "delayed": False,
+        "free": False,
+    }
+
+
+def test_who_is_refused_is_left_alone_for_a_moment(tenure: Tenure, tables: Tables) -> None:
+    tables.policy("a", paused=True)
+    assert claim(tenure, "a") == []
+    tenure.offer(["a"], now=REFUSED_SECONDS / 2)
+    assert tenure.candidates == {}
+    tenure.offer(["a"], now=REFUSED_SECONDS)
+    assert tenure.candidates
+
+
+def test_a_changed_policy_ends_the_moment(tenure: Tenure, tables: Tables) -> None:
+    tables.policy("a", paused=True)
+    claim(tenure, "a")
+    tenure.ask_again()
+    tenure.offer(["a"], now=0.0)
+    assert tenure.candidates
+
+
+def test_who_found_no_place_stays_a_candidate(tenure: Tenure) -> None:
+    assert claim(tenure, "a", "b", limit=1) == ["a"]
+    assert list(tenure.candidates) == ["b"]
+
+
+def test_a_lane_whose_row_was_deleted_gets_another(tenure: Tenure, tables: Tables) -> None:
+    claim(tenure, "acme")
+    tenure.forget(tenure.lanes["acme"], now=0.0, again_at=None)
+    tables.execute("DELETE FROM outbox_lanes")
+    assert claim(tenure, "acme", now=1.0) == []
+    assert claim(tenure, "acme", now=2.0) == ["acme"]
+
+
+# Virtual time at the claim
+
+
+def test_idle_time_is_not_saved_up(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, virtual_time=5.0, has_work=False)
+    tenure.virtual_now = 1_000.0
+    claim(tenure, "acme")
+    assert tenure.lanes["acme"].virtual_time == tables.lane()["virtual_time"] == 1_000.0
+
+
+def test_an_idle_lane_that_was_served_before_its_turn_still_owes(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, virtual_time=1_500.0, has_work=False)
+    tenure.virtual_now = 1_000.0
+    claim(tenure, "acme")
+    assert tenure.lanes["acme"].virtual_time == 1_500.0
+
+
+def test_a_lane_that_waited_with_work_keeps_its_place_within_bounds(tenure: Tenure, tables: Tables) -> None:
+    put_lane(tables, "near", virtual_time=95_000.0, has_work=True)
+    put_lane(tables, "far", virtual_time=5.0, has_work=True)
+    tenure.virtual_now = 100_000.0
+    claim(tenure, "near", "far")
+    assert tenure.lanes["near"].virtual_time == 95_000.0
+    assert tenure.lanes["far"].virtual_time == 100_000.0 - MOST_CREDIT
+
+
+def test_a_relay_that_starts_takes_the_time_of_the_least_served_lane_with_work(
+    session: Connection, tables: Tables
+) -> None:
+    put_lane(tables, "a", virtual_time=200.0, has_work=True)
+    put_lane(tables, "b", virtual_time=900.0, has_work=True)
+    put_lane(tables, "idle", virtual_time=5.0)
+    put_lane(tables, "far", virtual_time=1e9)
+    assert make_tenure(session).virtual_now == 200.0
+
+
+def test_a_relay_that_starts_among_idle_lanes_takes_the_latest_time(session: Connection, tables: Tables) -> None:
+    put_lane(tables, "a", virtual_time=200.0)
+    put_lane(tables, "b", virtual_time=900.0)
+    assert make_tenure(session).virtual_now == 900.0
+
+
+def test_the_first_relay_starts_at_nought(tenure: Tenure) -> None:
+    assert tenure.virtual_now == 0.0
+
+
+# Target
+
+
+@pytest.mark.parametrize(
+    ("fleet", "held", "candidates", "target"),
+    [
+        (Fleet(), 0, 0, 1),
+        (Fleet(), 0, 10, 10),
+        (Fleet(leased=10, relays=2), 4, 0, 5),
+        (Fleet(leased=10, waiting=1, relays=2), 4, 0, 6),
+        (Fleet(leased=2, relays=8), 0, 1, 1),
+        (Fleet(leased=5_000, relays=2), 0, 0, 1_024),
+        (Fleet(leased=3, relays=2), 3, 0, 2),
+    ],
+)
+def test_a_relay_aims_at_its_part_of_the_lanes_with_work(
+    tenure: Tenure, fleet: Fleet, held: int, candidates: int, target: int
+) -> None:
+    tenure.fleet = fleet
+    tenure.lanes = {f"held-{n}": lane(f"held-{n}") for n in range(held)}
+    tenure.candidates = {f"candidate-{n}": 0.0 for n in range(candidates)}
+    assert tenure.target == target
+
+
+# Renewal
+
+
+def test_a_renewal_extends_the_deadline_from_before_it_was_asked_for(tenure: Tenure, session: Connection) -> None:
+    claim(tenure, "acme", now=10.0)
+    assert tenure.lanes["acme"].deadline == pytest.approx(10.0 + 4.5)
+    job = tenure.renewal(12.0)
+    job.run(session, ME)
+    tenure.renewed(job)
+    assert tenure.lanes["acme"].deadline == pytest.approx(12.0 + 4.5)
+
+
+def test_a_changed_policy_takes_hold_with_the_next_renewal(tenure: Tenure, session: Connection, tables: Tables) -> None:
+    claim(tenure, "acme")
+    tables.policy(weight=3.0, rate=10.0, batch_quota=7, paused=True)
+    assert renew(tenure, session) == []
+    held = tenure.lanes["acme"]
+    assert (held.weight, held.rate, held.batch_quota, held.paused) == (3.0, 10.0, 7, True)
+    held.rate_clock = 5
+    tables.execute("DELETE FROM outbox_tenant_policies")
+    renew(tenure, session)
+    assert [held.weight, held.rate, held.rate_clock, held.paused] == [1.0, None, None, False]
+
+
+def test_a_lane_that_was_taken_over_is_lost(tenure: Tenure, session: Connection, tables: Tables) -> None:
+    claim(tenure, "kept", "lost", "again")
+    tables.execute("UPDATE outbox_lanes SET owner = %(o)s WHERE tenant_id = 'lost'", o=SOMEBODY_ELSE)
+    tables.execute("UPDATE outbox_lanes SET token = token + 1 WHERE tenant_id = 'again'")
+    assert sorted(renew(tenure, session)) == ["again", "lost"]
+
+
+def test_a_lane_that_leaves_is_not_renewed(tenure: Tenure) -> None:
+    claim(tenure, "acme")
+    tenure.lanes["acme"].leaving = True
+    assert tenure.renewal(0.0).lanes == []
+
+
+def test_a_renewal_that_comes_back_after_the_lane_has_gone_is_ignored(tenure: Tenure, session: Connection) -> None:
+    claim(tenure, "gone", "again", "leaving")
+    job = tenure.renewal(0.0)
+    job.run(session, ME)
+    job.rows.clear()
+    tenure.forget(tenure.lanes["gone"], now=0.0, again_at=None)
+    tenure.lanes["again"].token += 1
+    tenure.lanes["leaving"].leaving = True
+    assert tenure.renewed(job) == []
+
+
+def test_virtual_time_and_floor_are_written_at_each_renewal(
+    tenure: Tenure, session: Connection, tables: Tables
+) -> None:
+    claim(tenure, "acme")
+    held = tenure.lanes["acme"]
+    held.virtual_time, held.safe, held.cursor = 77.0, 9_000_000, 5_000_000
+    held.begin_settle()
+    held.end_settle()
+    renew(tenure, session)
+    row = tables.lane()
+    assert (row["virtual_time"], row["floor"].isoformat()) == (77.0, "2000-01-01T00:00:05+00:00")
+
+
+def test_an_event_made_pending_behind_the_cursor_sends_the_holder_back(
+    tenure: Tenure, session: Connection, tables: Tables
+) -> None:
+    claim(tenure, "acme")
+    held = tenure.lanes["acme"]
+    move(held, to=9_000_000)
+    renew(tenure, session)
+    assert held.rewind_to is None
+    tables.execute("UPDATE outbox_lanes SET floor = '2000-01-01 00:00:02+00'")
+    renew(tenure, session)
+    assert held.rewind_to == 2_000_000
+
+
+def test_a_second_one_above_the_lowered_floor_is_noticed_too(
+    tenure: Tenure, session: Connection, tables: Tables
+) -> None:
+    """promote.sql lowers a floor by a microsecond more than needed, so that it always changes."""
+    claim(tenure, "acme")
+    held = tenure.lanes["acme"]
+    move(held, to=9_000_000)
+    renew(tenure, session)
+    tables.execute("UPDATE outbox_lanes SET floor = '2000-01-01 00:00:02+00'")
+    renew(tenure, session)
+    held.apply_rewind()
+    move(held, to=9_000_000)
+    tables.execute("UPDATE outbox_lanes SET floor = floor - interval '1 microsecond'")
+    renew(tenure, session)
+    assert held.rewind_to == 1_999_999
+
+
+def test_a_failure_during_a_renewal_keeps_the_lane_careful(tenure: Tenure, session: Connection) -> None:
+    """What the renewal read is from before the failure was written."""
+    claim(tenure, "acme")
+    held = tenure.lanes["acme"]
+    job = tenure.renewal(0.0)
+    held.blocked, held.block_changes = True, held.block_changes + 1
+    job.run(session, ME)
+    tenure.renewed(job)
+    assert held.blocked
+    renew(tenure, session)
+    assert not held.blocked
+
+
+def move(held: Lane, *, to: int) -> None:
+    held.cursor = held.safe = to
+    held.begin_settle()
+    held.end_settle()
+
+
+def test_a_renewal_reads_the_fleet(tenure: Tenure, session: Connection, tables: Tables) -> None:
+    claim(tenure, "mine")
+    tenure.lanes["mine"].virtual_time = 50.0
+    put_lane(tables, "other", owner=SOMEBODY_ELSE, leased_until="2100-01-01", has_work=True, virtual_time=30.0)
+    put_lane(tables, "waiting", has_work=True, virtual_time=20.0)
+    put_lane(tables, "dry", virtual_time=1.0)
+    put_lane(tables, "paused", has_work=True, virtual_time=2.0)
+    tables.policy("paused", paused=True)
+    put_lane(tables, "limited", has_work=True, virtual_time=3.0, rate_clock="2100-01-01")
+    tables.policy("limited", rate=5.0)
+    for relay in (ME, SOMEBODY_ELSE, uuid.uuid4()):
+        tables.execute("INSERT INTO outbox_relays (id, host, pid, version) VALUES (%(i)s, 'h', 1, '1')", i=relay)
+    tables.execute(
+        "UPDATE outbox_relays SET heartbeat_at = '2001-01-01' WHERE id NOT IN (%(a)s, %(b)s)", a=ME, b=SOMEBODY_ELSE
+    )
+    renew(tenure, session)
+    assert tenure.fleet == Fleet(leased=2, waiting=1, least_virtual_time=20.0, relays=2)
+
+
+def test_under_a_pause_of_everything_nobody_waits(tenure: Tenure, session: Connection, tables: Tables) -> None:
+    """Or relays would give back and ask for lanes all the time."""
+    put_lane(tables, "a", has_work=True)
+    tables.policy("*", paused=True)
+    renew(tenure, session)
+    assert tenure.fleet.waiting == 0
+
+
+def test_a_relay_without_a_heartbeat_yet_counts_itself(tenure: Tenure, session: Connection) -> None:
+    renew(tenure, session)
+    assert tenure.fleet.relays == 1
+
+
+# Giving back
+
+
+def leavers(tenure: Tenure, *, now: float = 0.5) -> list[str]:
+    tenure.choose_leavers(now)
+    return sorted(name for name, held in tenure.lanes.items() if held.leaving)
+
+
+def hold(tenure: Tenure, *lanes: Lane) -> None:
+    tenure.lanes = {each.tenant: each for each in lanes}
+
+
+def test_a_lane_with_work_stays_while_nobody_waits(tenure: Tenure) -> None:
+    hold(tenure, lane("a", virtual_time=1e9), lane("b"))
+    assert leavers(tenure, now=1e6) == []
+
+
+def test_a_dry_lane_is_kept_for_a_tenure(tenure: Tenure) -> None:
+    hold(tenure, lane("a", hungry=False))
+    assert leavers(tenure, now=0.9) == []
+    assert leavers(tenure, now=1.1) == ["a"]
+
+
+@pytest.mark.parametrize("crowd", ["candidate", "fleet"])
+def test_a_dry_lane_goes_at_once_when_others_wait(tenure: Tenure, crowd: str) -> None:
+    hold(tenure, lane("a", hungry=False), lane("b"))
+    if crowd == "candidate":
+        tenure.candidates = {"c": 0.0}
+    else:
+        tenure.fleet = Fleet(waiting=1)
+    assert leavers(tenure) == ["a"]
+
+
+def test_a_paused_lane_goes_at_once(tenure: Tenure) -> None:
+    hold(tenure, lane("a", paused=True))
+    assert leavers(tenure) == ["a"]
+
+
+def test_a_relay_above_its_target_gives_the_most_served_lanes_back(tenure: Tenure) -> None:
+    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(4)])
+    tenure.fleet = Fleet(leased=4, relays=2)
+    assert leavers(tenure, now=0.9) == []
+    assert leavers(tenure, now=1.1) == ["lane-2", "lane-3"]
+
+
+def test_a_lane_ahead_of_those_that_wait_makes_room(tenure: Tenure) -> None:
+    hold(tenure, lane("ahead", virtual_time=LEEWAY + 101.0), lane("near", virtual_time=LEEWAY + 99.0))
+    tenure.fleet = Fleet(leased=2, waiting=1, least_virtual_time=100.0)
+    assert leavers(tenure, now=1.1) == ["ahead"]
+
+
+def test_how_far_ahead_counts_in_service_and_not_in_virtual_time(tenure: Tenure) -> None:
+    hold(
+        tenure,
+        lane("heavy", virtual_time=101.0, weight=LEEWAY + 1.0),
+        lane("light", virtual_time=5_000.0, weight=0.001),
+    )
+    tenure.fleet = Fleet(leased=2, waiting=1, least_virtual_time=100.0)
+    assert leavers(tenure, now=1.1) == ["heavy"]
+
+
+def test_a_lane_ahead_stays_while_nobody_waits(tenure: Tenure) -> None:
+    hold(tenure, lane("ahead", virtual_time=1e6), lane("near"))
+    tenure.fleet = Fleet(leased=2, least_virtual_time=0.0)
+    assert leavers(tenure, now=5.0) == []
+
+
+def test_a_full_relay_makes_room_after_a_tenure(session: Connection, settings: Settings) -> None:
+    settings.OUTBOX_MAX_LANES = 2
+    tenure = make_tenure(session)
+    hold(tenure, lane("old"), lane("new"))
+    tenure.lanes["new"].claimed_at = 1.0
+    tenure.candidates = {"c": 0.0}
+    assert leavers(tenure, now=1.1) == ["old"]
+
+
+def test_a_lane_that_its_rate_keeps_waiting_is_given_back(tenure: Tenure) -> None:
+    db_now = tenure.db_now(2.0)
+    hold(
+        tenure,
+        lane("long", rate=0.5, rate_clock=db_now),
+        lane("short", rate=2.0, rate_clock=db_now),
+        lane("under-way", rate=0.5, rate_clock=db_now, outstanding=1),
+        lane("suspect", rate=0.5, rate_clock=db_now, suspect_until=3.0),
+    )
+    assert tenure.rest(tenure.lanes["long"], 2.0) == pytest.approx(2 * LONG_REST_SECONDS)
+    assert leavers(tenure, now=2.0) == ["long"]
+
+
+def test_the_rest_of_a_lane_ends(tenure: Tenure) -> None:
+    held = lane(rate=0.5, rate_clock=tenure.db_now(0.0))
+    assert tenure.rest(held, 1.5) == pytest.approx(0.5)
+    assert tenure.rest(held, 99.0) == 0.0
+    assert tenure.rest(lane(), 0.0) == 0.0
+
+
+# What the scan need not look for
+
+
+def test_lanes_candidates_and_recent_ones_are_known(tenure: Tenure) -> None:
+    claim(tenure, "held", "recent")
+    tenure.candidates["candidate"] = 0.0
+    tenure.forget(tenure.lanes["recent"], now=0.0, again_at=None)
+    assert sorted(tenure.known()) == ["candidate", "held", "recent"]
+
+
+def test_what_was_drained_minutes_ago_is_forgotten(tenure: Tenure) -> None:
+    claim(tenure, "old", "new")
+    tenure.forget(tenure.lanes["old"], now=0.0, again_at=None)
+    tenure.forget(tenure.lanes["new"], now=10.0, again_at=None)
+    tenure.renewal(RECENT_SECONDS + 5.0)
+    assert tenure.known() == ["new"]
+
+
+def test_a_lane_given_back_with_work_is_a_candidate_again(tenure: Tenure) -> None:
+    claim(tenure, "a", "b")
+    tenure.forget(tenure.lanes["a"], now=3.0, again_at=4.0)
+    tenure.forget(tenure.lanes["b"], now=3.0, again_at=None)
+    assert tenure.candidates == {"a": 4.0}
+    assert tenure.lanes == {}
+
+
+def test_the_databases_clock_is_carried_on(tenure: Tenure) -> None:
+    assert tenure.db_now(2.5) - tenure.db_now(0.0) == 2_500_000
+    assert math.isfinite(tenure.db_now(0.0))
