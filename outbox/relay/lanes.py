@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
     from outbox.kafka.producer import Sender
+    from outbox.relay.late import Sample
 
 Row = tuple[Any, ...]
 """What fetch.sql returns; the positions are below."""
@@ -33,6 +34,7 @@ class Lane:
         "batch_quota",
         "block_changes",
         "blocked",
+        "chunks",
         "claimed_at",
         "constant_headers",
         "cost",
@@ -49,6 +51,7 @@ class Lane:
         "in_round",
         "isolated",
         "leaving",
+        "looked",
         "offsets",
         "outstanding",
         "partitions",
@@ -64,6 +67,7 @@ class Lane:
         "sender",
         "settled_to",
         "settling",
+        "settling_chunks",
         "settling_to",
         "suspect_until",
         "tenant",
@@ -94,6 +98,7 @@ class Lane:
         self.cursor = floor
         self.cursor_id = 0
         self.safe = floor
+        self.looked: Sample | None = None
         self.rewind_to: int | None = None
         self.predicted = UNLIMITED
         self.hungry = True
@@ -115,6 +120,8 @@ class Lane:
         self.outstanding = 0
         self.settling = 0
         self.settled_to = self.settling_to = floor
+        self.chunks: list[list[Row]] = []
+        self.settling_chunks = 0
         self.ids: list[int] = []
         self.partitions: list[int | None] = []
         self.offsets: list[int | None] = []
@@ -145,14 +152,21 @@ class Lane:
     # settling
 
     def begin_settle(self) -> None:
-        """What has been reported goes into a settle; unless reports are missing, that is all up to the cursor."""
+        """What has been reported goes into a settle; unless reports are missing, that is everything produced."""
         self.settling += 1
-        self.settling_to = self.settled_to if self.outstanding or self.in_round else self.cursor
+        whole = not (self.outstanding or self.in_round)
+        self.settling_to = self.cursor if whole else self.settled_to
+        self.settling_chunks = len(self.chunks) if whole else 0
 
     def end_settle(self) -> None:
         """It has committed."""
         self.settling -= 1
         self.settled_to = self.settling_to
+        del self.chunks[: self.settling_chunks]
+
+    def under_way(self) -> set[int]:
+        """Events that are produced, or passed over on purpose, and may still be pending in the database."""
+        return {row[ID] for chunk in self.chunks for row in chunk}
 
     # where to read
 
@@ -174,6 +188,7 @@ class Lane:
                 self.settled_to = min(self.settled_to, self.rewind_to)
             self.rewind_to = None
             self.held_keys.clear()
+            self.chunks.clear()
 
     def notice_floor(self, floor: int) -> bool:
         """What stands in the lane's row. True when somebody has lowered it: then the lane has to go back."""
@@ -195,11 +210,18 @@ class Lane:
         floor = min(self.safe, settled_to)
         return floor if self.rewind_to is None else min(floor, self.rewind_to)
 
+    def has_looked(self, sample: Sample) -> None:
+        """Nothing visible at the sample lies behind the cursor, unless it is under way. So before a first fetch, too."""
+        self.looked, self.safe = sample, sample.safe
+
+    def look_again(self) -> None:
+        """There may be something, though nothing says so."""
+        if not self.hungry:
+            self.hungry, self.predicted = True, 1
+
     def wake(self) -> None:
         self.woken = True
-        if not self.hungry:
-            self.hungry = True
-            self.predicted = 1
+        self.look_again()
 
     # what it may send
 

@@ -1,56 +1,159 @@
-"""Late commits: how far behind its cursor a lane must look, and from where a next holder must start.
+"""Late commits: events that become visible behind a lane's cursor.
 
-`created_at` is taken when an event is inserted, but the event becomes visible when its transaction commits, so an
-event may appear behind the cursor. Only a transaction that holds a transaction id can still commit events, and it has
-created none before its own start. So between two samples of such transactions nothing can have appeared that was
-created before the start of one that ended in between, or before the earlier sample (less `SLACK` for the moment
-between taking the time and taking the id). A transaction that stays open costs nothing until it ends.
+`created_at` is taken when an event is inserted, but the event becomes visible when its transaction commits. An event of
+a key may so appear behind the cursor just before its successor appears ahead of it. Therefore, between fetching the
+newest events of a lane and producing them, the relay looks behind the lane's cursor; what it finds goes first.
+
+How far behind: a sample names the transactions that may still commit events. Between two samples nothing can have
+become visible that was created before the earlier sample, but for the events of transactions which were open then and
+have ended since; and those were created no earlier than the transaction began. A transaction that stays open costs
+nothing until it ends. Events older than all that could still be committed at the last look need none: draining a
+backlog never looks behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
 
-SLACK_US = 1_000_000
-BLIND_LOOK_SECONDS = 10.0
-"""Where other roles' sessions are hidden: how often everything is looked through."""
+from outbox import conf, sql
+from outbox.relay.fetch import INLINE_BYTES, Batch
+from outbox.relay.lanes import CREATED, ID, Lane, Row
+from outbox.relay.session import Connection, numbers, query
+
+SAMPLE_SECONDS = 1.0
+BLIND_US = 10_000_000
+"""How far a look goes back where other roles' sessions are hidden."""
+MOST_BEHIND = 20_000
+
+Writer = tuple[str, int | None, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at the open transactions."""
+    """The transactions that may still commit events, at one moment; times in microseconds since 2000-01-01 UTC."""
 
-    look_from: int
-    """What committed since the sample before was created at or after this; microseconds since 2000-01-01 UTC."""
-    safe: int
-    """What has not been visible to a statement begun after this sample was, or will be, created at or after this."""
+    writers: Mapping[str, int]
+    """Transaction -> the earliest time at which it can have created an event."""
     db_now: int
     at: float
     """Monotonic clock at `db_now`."""
+    blind: bool = False
+
+    @property
+    def safe(self) -> int:
+        """Whatever was created before is visible to a statement begun after the sample."""
+        return 0 if self.blind else max(0, min([self.db_now, *self.writers.values()]))
+
+    def look_from(self, before: Sample) -> int:
+        """What became visible since the sample `before`, and could not be seen then, was created at this or later."""
+        if self.blind:
+            return max(0, before.db_now - BLIND_US)
+        ended = [start for name, start in before.writers.items() if name not in self.writers]
+        return min([before.db_now, *ended])
 
 
-class Sampler:
-    """Turns rows of writers.sql into samples. Not thread-safe: it belongs to the watcher."""
+def sample(rows: Iterable[Writer], *, at: float, before: Sample | None = None) -> Sample:
+    """From the rows of writers.sql. Who was no writer at the sample `before` had created nothing by then."""
+    (_, db_now, _), *writers = rows
+    known = {} if before is None else before.writers
+    begun = 0 if before is None else before.db_now
+    starts = {
+        name: known.get(name, 0 if start is None else max(start, begun))
+        for name, start, hidden in writers
+        if not hidden
+    }
+    return Sample(writers=starts, db_now=db_now or 0, at=at, blind=any(hidden for _, _, hidden in writers))
 
-    def __init__(self) -> None:
-        self._open: dict[str, int] = {}
-        self._before: int = 0
-        self._blind_since = float("-inf")
 
-    def take(self, rows: Iterable[tuple[str, int | None, bool]], *, db_now: int, at: float) -> Sample:
-        """`db_now` must be read before `rows`, and both before the fetch that relies on them."""
-        rows = list(rows)
-        blind = any(hidden for _, _, hidden in rows)
-        now_open = {
-            name: self._open.get(name, 0 if start is None else start) for name, start, hidden in rows if not hidden
+class LookedBehind(NamedTuple):
+    """What a lane is to produce: late events behind its cursor, then the rows ahead of it."""
+
+    lane: Lane
+    behind: list[Row]
+    rows: list[Row]
+    sample: Sample | None
+    """The sample of the look, which counts once what was found behind is produced; None: no look was needed."""
+
+
+class Lookout:
+    """Takes samples and looks behind cursors. Belongs to the relay's thread and uses its session."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.latest = self._take(None)
+
+    def db_now(self, now: float) -> int:
+        """The database's clock at `now` (monotonic), carried on from the latest sample."""
+        return self.latest.db_now + int((now - self.latest.at) * 1e6)
+
+    def refresh(self, now: float) -> None:
+        if now - self.latest.at >= SAMPLE_SECONDS:
+            self.latest = self._take(self.latest)
+
+    def add_late(self, fetched: Iterable[Batch]) -> list[LookedBehind]:
+        """Each lane's rows with its late events. Call it between their fetch and producing them.
+
+        Late events are no predecessors of what was fetched, or the fetch would have seen them, but they may be
+        successors of some of it: those ahead of the cursor take their place among the rows.
+        """
+        batches = list(fetched)
+        suspects = [(lane, rows) for lane, rows in batches if not rows or rows[-1][CREATED] >= lane.safe]
+        if not suspects:
+            return [LookedBehind(lane, [], rows, None) for lane, rows in batches]
+        self.latest = self._take(self.latest)
+        looked = {lane.tenant for lane, _ in suspects}
+        late = self._look([(lane, rows, self.latest.look_from(lane.looked)) for lane, rows in suspects if lane.looked])
+        return [
+            _merged(lane, rows, late.get(lane.tenant, []), self.latest if lane.tenant in looked else None)
+            for lane, rows in batches
+        ]
+
+    def _take(self, before: Sample | None) -> Sample:
+        at = time.monotonic()
+        rows = query(self._connection, sql.load("writers"))
+        return sample([(row[0], row[1], row[2]) for row in rows], at=at, before=before)
+
+    def _look(self, suspects: list[tuple[Lane, list[Row], int]]) -> dict[str, list[Row]]:
+        asked = [(lane, rows, since, _end(lane, rows)) for lane, rows, since in suspects]
+        asked = [each for each in asked if each[2] <= each[3][0]]
+        if not asked:
+            return {}
+        blocking = conf.get().dead_letter_blocks_key
+        params = {
+            "tenants": [lane.tenant for lane, *_ in asked],
+            "since_us": numbers([since for _, _, since, _ in asked]),
+            "upto_us": numbers([end[0] for *_, end in asked]),
+            "upto_id": numbers([end[1] for *_, end in asked]),
+            "careful": [lane.blocked is not False or blocking for lane, *_ in asked],
+            "dead_letters_block": blocking,
+            "most": MOST_BEHIND,
         }
-        ended = [start for name, start in self._open.items() if name not in now_open]
-        look_from = min([self._before, *ended])
-        safe = min([db_now - SLACK_US, *now_open.values()])
-        self._open, self._before = now_open, db_now - SLACK_US
-        if blind:
-            safe = 0
-            if at - self._blind_since >= BLIND_LOOK_SECONDS:
-                look_from, self._blind_since = 0, at
-        return Sample(look_from=max(0, look_from), safe=max(0, safe), db_now=db_now, at=at)
+        late: set[int] = set()
+        for n, found in groupby(query(self._connection, sql.load("look_behind"), params), key=itemgetter(0)):
+            lane, rows, *_ = asked[n - 1]
+            late |= {row[1] for row in found} - lane.under_way() - {row[ID] for row in rows}
+        return self._fetch(sorted(late)) if late else {}
+
+    def _fetch(self, ids: list[int]) -> dict[str, list[Row]]:
+        rows = query(self._connection, sql.load("fetch_late"), {"inline": INLINE_BYTES, "ids": numbers(ids)})
+        return {tenant: list(group) for tenant, group in groupby(rows, key=itemgetter(0))}
+
+
+def _end(lane: Lane, rows: list[Row]) -> tuple[int, int]:
+    """Up to where the lane will have read."""
+    return (rows[-1][CREATED], rows[-1][ID]) if rows else (lane.cursor, lane.cursor_id)
+
+
+def _merged(lane: Lane, rows: list[Row], late: list[Row], seen: Sample | None) -> LookedBehind:
+    cursor = (lane.cursor, lane.cursor_id)
+    behind = [row for row in late if _place(row) <= cursor]
+    ahead = late[len(behind) :]
+    return LookedBehind(lane, behind, sorted([*rows, *ahead], key=_place) if ahead else rows, seen)
+
+
+_place = itemgetter(CREATED, ID)

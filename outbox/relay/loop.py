@@ -16,6 +16,7 @@ from outbox.kafka.topics import TopicDirectory
 from outbox.relay import metrics
 from outbox.relay.fetch import fetch, large_payloads
 from outbox.relay.lanes import UNLIMITED, Lane
+from outbox.relay.late import LookedBehind, Lookout
 from outbox.relay.outcome import Outcomes
 from outbox.relay.pace import Pace
 from outbox.relay.plan import Plan, plan
@@ -41,7 +42,10 @@ class Relay:
             self._connection = connect("rounds")
             opened.callback(self._connection.close)
             hold_identity(self._connection, self.id)
-            self.steering = Steering(relay_id=self.id, connection=self._connection, wake=self._wake)
+            self._lookout = Lookout(self._connection)
+            self.steering = Steering(
+                relay_id=self.id, connection=self._connection, wake=self._wake, db_now=self._lookout.db_now
+            )
             opened.callback(self.steering.abandon)
             self._make_kafka_side(opened)
             self._opened = opened.pop_all()
@@ -114,6 +118,7 @@ class Relay:
 
     def _round(self) -> bool:
         now = time.monotonic()
+        self._lookout.refresh(now)
         self.steering.hear(now)
         self.steering.steer(now)
         self.steering.submit(self._outcomes)
@@ -143,24 +148,34 @@ class Relay:
             quantum=self._settings.quantum,
             virtual_now=self._tenure.virtual_now,
             now=now,
-            now_us=self._tenure.db_now(now),
+            now_us=self._lookout.db_now(now),
         )
 
     def _publish(self, part: Plan, now: float) -> int:
         for lane in part.lanes:
-            lane.in_round, lane.woken, lane.safe = True, False, self._tenure.sample.safe
-        batches = fetch(self._connection, part.lanes, part.quotas)
-        now_us = self._tenure.db_now(now)
-        got: dict[str, int] = {}
-        for lane, rows in batches:
+            lane.in_round, lane.woken = True, False
+            if lane.looked is None:
+                lane.has_looked(self._lookout.latest)
+        fetched = {lane.tenant: rows for lane, rows in fetch(self._connection, part.lanes, part.quotas)}
+        batches = self._lookout.add_late((lane, fetched.get(lane.tenant, [])) for lane in part.lanes)
+        for batch, quota in zip(batches, part.quotas, strict=True):
+            whole = self._publish_batch(batch, now)
+            batch.lane.in_round = False
+            self._predict(batch.lane, dry=whole and len(batch.rows) < quota)
+        return sum(len(batch.behind) + len(batch.rows) for batch in batches)
+
+    def _publish_batch(self, batch: LookedBehind, now: float) -> bool:
+        """What committed late behind the cursor goes first, or successors of the same key would overtake it."""
+        lane = batch.lane
+        if batch.behind or batch.rows:
             self.steering.busy[lane.tenant] = lane
-            whole = self._publisher.publish(lane, rows, self._senders.of(lane, now), now_us=now_us)
-            lane.in_round, lane.touched_at = False, now
-            got[lane.tenant] = len(rows) if whole else 1 << 30
-        for lane, quota in zip(part.lanes, part.quotas, strict=True):
-            lane.in_round = False
-            self._predict(lane, dry=got.get(lane.tenant, 0) < quota)
-        return sum(len(rows) for _, rows in batches)
+            lane.touched_at = now
+        sender, now_us = self._senders.of(lane, now), self._lookout.db_now(now)
+        if not self._publisher.publish(lane, batch.behind, sender, now_us=now_us, late=True):
+            return False
+        if batch.sample is not None:
+            lane.has_looked(batch.sample)
+        return self._publisher.publish(lane, batch.rows, sender, now_us=now_us)
 
     def _predict(self, lane: Lane, *, dry: bool) -> None:
         if not dry:

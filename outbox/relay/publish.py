@@ -68,8 +68,10 @@ class Publisher:
             if lane.topic_wait is not None and self._topics.state(lane.topic_wait) is not TopicState.CHECKING:
                 lane.topic_wait = None
 
-    def publish(self, lane: Lane, rows: list[Row], sender: Sender, *, now_us: int) -> bool:
+    def publish(self, lane: Lane, rows: list[Row], sender: Sender, *, now_us: int, late: bool = False) -> bool:
         """Produces the rows and moves the lane's cursor past them. False when some were left for later.
+
+        Late ones lie behind the cursor, which stays; but until they are settled the lane's floor is below them.
 
         Left are those behind a topic that is still being checked, those beyond the round's bytes, and all when the
         lease may have ended.
@@ -81,7 +83,13 @@ class Publisher:
             chunk = self._fitting(rows[at : at + CHUNK])
             consumed, sent = self._produce(lane, chunk, sender)
             if consumed:
-                self._account(lane, chunk if consumed == len(chunk) else chunk[:consumed], sent, now_us)
+                done = chunk if consumed == len(chunk) else chunk[:consumed]
+                lane.chunks.append(done)
+                if late:
+                    lane.settled_to = min(lane.settled_to, done[0][CREATED])
+                else:
+                    lane.cursor, lane.cursor_id = done[-1][CREATED], done[-1][ID]
+                self._account(lane, done, sent, now_us)
             self._since += consumed
             if self._since >= CHUNK:
                 self._since = 0
@@ -101,8 +109,6 @@ class Publisher:
         return rows[: max(1, fits)]
 
     def _account(self, lane: Lane, rows: list[Row], sent: int, now_us: int) -> None:
-        last = rows[-1]
-        lane.cursor, lane.cursor_id = last[CREATED], last[ID]
         sizes = [row[BYTES] for row in rows]
         self._round_bytes += sum(sizes)
         cost = float(len(rows)) if max(sizes) <= PAGE_BYTES else sum(map(cost_of, sizes))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 from outbox import conf, wakeup
 from outbox.relay import metrics
 from outbox.relay.lanes import Lane
-from outbox.relay.late import Sample
 from outbox.relay.outcome import Outcomes
 from outbox.relay.session import Connection
 from outbox.relay.settle import Job, Renew, Settle, Settler
@@ -29,13 +28,15 @@ SHARED_PAUSE_SECONDS = 0.5
 class Steering:
     """Everything about lanes that is not a round. Belongs to the relay's thread; other threads only tell it things."""
 
-    def __init__(self, *, relay_id: uuid.UUID, connection: Connection, wake: threading.Event) -> None:
+    def __init__(
+        self, *, relay_id: uuid.UUID, connection: Connection, wake: threading.Event, db_now: Callable[[float], int]
+    ) -> None:
         self._settings = conf.get()
         self._wake = wake
         with ExitStack() as opened:
             self.watcher = Watcher(relay_id=relay_id, known=lambda: self.tenure.known(), wake=wake.set)
             opened.callback(self.watcher.abandon)
-            self.tenure = Tenure(connection=connection, relay_id=relay_id, sample=self.watcher.first_sample)
+            self.tenure = Tenure(connection=connection, relay_id=relay_id, db_now=db_now)
             self.listener = Listener(wake=wake.set)
             opened.callback(self.listener.close)
             self.settler = Settler(owner=relay_id, wake=wake.set)
@@ -57,8 +58,6 @@ class Steering:
     def hear(self, now: float) -> None:
         for news in self.watcher.news():
             match news:
-                case Sample():
-                    self._look_behind(news)
                 case Found():
                     self._found(news, now)
                 case Promoted():
@@ -74,12 +73,6 @@ class Steering:
         self._renew_at = 0.0
         self.tenure.ask_again()
         self.watcher.scan_now.set()
-
-    def _look_behind(self, sample: Sample) -> None:
-        self.tenure.sample = sample
-        for lane in self.tenure.lanes.values():
-            if lane.cursor >= sample.look_from:
-                lane.rewind(sample.look_from, predicted=1)
 
     def _found(self, found: Found, now: float) -> None:
         if found.complete is not None:
@@ -134,6 +127,9 @@ class Steering:
     def _renew(self, now: float) -> None:
         self._renew_at = now + self._settings.renew_seconds
         self._renewing = True
+        for lane in self.tenure.lanes.values():
+            # For what NOTIFY did not tell, and for what committed late.
+            lane.look_again()
         self.watcher.vitals.lanes = len(self.tenure.lanes)
         metrics.LANES_HELD.set(len(self.tenure.lanes))
         self.watcher.vitals.published = self.published

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from outbox import conf, sql
 from outbox.relay.lanes import Lane
-from outbox.relay.late import Sample
 from outbox.relay.session import Connection, query
 from outbox.relay.settle import LaneState, Renew
 
@@ -38,7 +37,7 @@ class Fleet:
 class Tenure:
     """The lanes held, the candidates known to have work, and the rules by which they change places."""
 
-    def __init__(self, *, connection: Connection, relay_id: uuid.UUID, sample: Sample) -> None:
+    def __init__(self, *, connection: Connection, relay_id: uuid.UUID, db_now: Callable[[float], int]) -> None:
         self.connection = connection
         self.relay_id = relay_id
         self.settings = conf.get()
@@ -46,7 +45,7 @@ class Tenure:
         self.candidates: dict[str, float] = {}
         """Tenant -> earliest time (monotonic) at which to ask for its lane."""
         self.fleet = Fleet()
-        self.sample = sample
+        self.db_now = db_now
         _, _, least, most, _ = query(connection, sql.load("fleet"))[0]
         self.virtual_now: float = most or 0.0 if least is None else least
         self._rows: set[str] = set()
@@ -237,7 +236,3 @@ class Tenure:
         self._recent[lane.tenant] = now
         if again_at is not None:
             self.candidates.setdefault(lane.tenant, again_at)
-
-    def db_now(self, now: float) -> int:
-        """The database's clock, carried on by ours since the last sample."""
-        return self.sample.db_now + int((now - self.sample.at) * 1e6)

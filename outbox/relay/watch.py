@@ -1,7 +1,6 @@
 """What a relay does beside its rounds, in a thread and a session of its own, so that no round waits for it.
 
-Heartbeat, burial of dead relays, promotion of due events, the search for lanes with work, and the sample of open
-transactions from which follows how far back late commits can lie.
+Heartbeat, burial of dead relays, promotion of due events, and the search for lanes with work.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 import outbox
 from outbox import conf, sql
 from outbox.errors import RelayBuried
-from outbox.relay.late import Sample, Sampler
 from outbox.relay.session import Connection, connect, cut_off, lock_key, query
 
 logger = logging.getLogger("outbox.relay")
@@ -46,7 +44,7 @@ class Promoted:
     oldest: dict[str, int]
 
 
-News = Found | Promoted | Sample
+News = Found | Promoted
 
 
 @dataclass(slots=True)
@@ -83,12 +81,10 @@ class Watcher:
         self._stop = threading.Event()
         self._news: deque[News | BaseException] = deque()
         self._rate_base = (time.monotonic(), 0)
-        self._sampler = Sampler()
         self.vitals = Vitals()
         self.scan_now = threading.Event()
         self._connection = connect("watch")
         self._register()
-        self.first_sample = self._take_sample()
         self._thread = threading.Thread(target=self._work, name="outbox-watch", daemon=True)
 
     def start(self) -> None:
@@ -123,7 +119,6 @@ class Watcher:
     def _work(self) -> None:
         scan = Duty(self._scan, every=conf.get().scan_seconds, rarely=10)
         duties = (
-            Duty(self._sample, every=1.0),
             Duty(self._promote, every=0.25),
             scan,
             Duty(self._bury_the_dead, every=0.5),
@@ -224,14 +219,6 @@ class Watcher:
                 "pending events behind the floor of %d lanes, such as %s; looking again", len(found), found[0]
             )
             self._tell(Found(tenants=found, complete=None))
-
-    def _sample(self) -> None:
-        self._tell(self._take_sample())
-
-    def _take_sample(self) -> Sample:
-        db_now, at = query(self._connection, "SELECT clock_timestamp()")[0][0], time.monotonic()
-        writers = query(self._connection, sql.load("writers"))
-        return self._sampler.take([(row[0], row[1], row[2]) for row in writers], db_now=db_now, at=at)
 
 
 class Listener:

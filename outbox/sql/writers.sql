@@ -1,10 +1,17 @@
--- Transactions of this database that may still commit events: they hold a transaction id. Prepared ones too.
+-- The database's clock, then the transactions of this database that may still commit events, with the earliest time at
+-- which they can have created one: they hold a transaction id, or run a statement that may get one in a moment, for
+-- created_at is taken just before it. Relays create no events. Prepared transactions have forgotten when they began.
 -- A session whose columns are hidden from us shows no backend_type.
-SELECT pid::text || '/' || backend_xid::text, xact_start, false
+SELECT '', clock_timestamp(), false
+UNION ALL
+SELECT pid::text || '/' || xact_start::text,
+       CASE WHEN backend_xid IS NULL THEN greatest(query_start, clock_timestamp() - interval '1 second') ELSE xact_start END,
+       false
 FROM pg_stat_activity
-WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() AND datname = current_database()
+WHERE (backend_xid IS NOT NULL OR state = 'active') AND xact_start IS NOT NULL
+  AND pid <> pg_backend_pid() AND datname = current_database() AND application_name NOT LIKE 'outbox-relay %%'
 UNION ALL
 SELECT 'prepared/' || gid, NULL, false FROM pg_prepared_xacts WHERE database = current_database()
 UNION ALL
 (SELECT 'hidden', NULL, true FROM pg_stat_activity
- WHERE datname = current_database() AND backend_type IS NULL LIMIT 1)
+ WHERE datname = current_database() AND (backend_type IS NULL OR backend_xid IS NOT NULL AND xact_start IS NULL) LIMIT 1)

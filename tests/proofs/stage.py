@@ -1,0 +1,120 @@
+"""What a proof needs on stage: a topic, writers and relays as real processes, and the judgement at the end."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.db import connection
+
+from outbox.models import EventStatus, OutboxEvent, OutboxLane, OutboxRelay
+from tests.conftest import StartManage
+from tests.proofs import history
+from tests.proofs.writers import TABLE, Load, Writers
+from tests.support.processes import ManageProcess
+from tests.support.waiting import wait_until
+
+HANG_GUARD_SECONDS = 120
+_FIRST_NAMES_READY = "publishes"
+
+
+@dataclass
+class Stage:
+    environment: dict[str, str]
+    start_manage: StartManage
+    directory: Path
+    topic: str = field(default_factory=lambda: f"proof-{uuid.uuid4().hex[:12]}")
+    relays: list[ManageProcess] = field(default_factory=list)
+    kills: list[float] = field(default_factory=list)
+    journals: list[Path] = field(default_factory=list)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.environment["KAFKA_BOOTSTRAP_SERVERS"]
+
+    def start_relays(self, count: int, **settings: str) -> None:
+        """Starts so many and waits until each publishes."""
+        new = [self.start_manage("outbox", "relay", env={**self.environment, **settings}) for _ in range(count)]
+        self.relays += new
+        for relay in new:
+            relay.wait_for_output(_FIRST_NAMES_READY)
+
+    def kill_relay(self) -> None:
+        """SIGKILL to one of them, and another in its place."""
+        victim = self.relays.pop(random.randrange(len(self.relays)))  # noqa: S311  chaos, not a secret
+        self.kills.append(time.time())
+        victim.send(signal.SIGKILL)
+        victim.kill()
+        self.start_relays(1)
+
+    def stop_relays(self) -> None:
+        """SIGTERM to all: each drains and ends with 0, and nothing stays held."""
+        for relay in self.relays:
+            relay.send(signal.SIGTERM)
+        for relay in self.relays:
+            assert relay.wait(timeout=HANG_GUARD_SECONDS) == 0, relay.output()
+        assert not OutboxRelay.objects.exists()
+        assert not OutboxLane.objects.filter(owner__isnull=False).exists()
+
+    @contextmanager
+    def writing(self, load: Load, *, processes: int) -> Iterator[Writers]:
+        """Writers at work while the block runs; they have ended after it."""
+        with connection.cursor() as cursor:
+            cursor.execute(TABLE)
+        self.directory.mkdir(exist_ok=True)
+        writers = Writers(load, processes=processes, environment=self.environment, directory=self.directory)
+        self.journals += writers.journals
+        try:
+            writers.wait_until_writing()
+            yield writers
+            writers.stop() if load.transactions is None else writers.wait()
+        finally:
+            writers.kill()
+
+    def seed(self, tenants: dict[str, int], *, keys: int = 50, payload_bytes: int = 330) -> None:
+        """So many pending events of each tenant, the sequence counted per key."""
+        statement = """
+            INSERT INTO outbox_events (tenant_id, topic, partition_key, dedupe_key, payload)
+            SELECT %(tenant)s, %(topic)s, 'key-' || n %% %(keys)s, lpad(to_hex(n), 12, '0') || '-' || %(tenant)s,
+                   jsonb_build_object('sequence', n, 'filler', repeat('x', %(size)s))
+            FROM generate_series(1, %(count)s) n
+        """
+        with connection.cursor() as cursor:
+            for tenant, count in tenants.items():
+                given = {"tenant": tenant, "topic": self.topic, "keys": keys, "size": payload_bytes, "count": count}
+                cursor.execute(statement, given)
+            cursor.execute("ANALYZE outbox_events")
+
+    def wait_until_all_sent(self, *, timeout: float = HANG_GUARD_SECONDS) -> None:
+        wait_until(all_sent, timeout=timeout)
+
+    def judge(self) -> history.Verdict:
+        return history.read(
+            database_url=self.environment["DATABASE_URL"],
+            bootstrap_servers=self.bootstrap_servers,
+            topics=[self.topic],
+            journals=self.journals,
+        ).judge()
+
+
+def all_sent() -> bool:
+    return not OutboxEvent.objects.exclude(status=EventStatus.SENT).exists()
+
+
+def sent(tenant: str | None = None) -> int:
+    events = OutboxEvent.objects.filter(status=EventStatus.SENT)
+    return (events if tenant is None else events.of_tenant(tenant)).count()
+
+
+def until(seconds: float, do: Callable[[], None], *, every: float) -> None:
+    """Does it again and again for so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(every)
+        do()

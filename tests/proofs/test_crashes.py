@@ -1,0 +1,134 @@
+"""Nothing committed is lost, nothing rolled back appears, keys keep their order: with kills, stops and many relays."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from django.db import connection
+
+from outbox import conf
+from outbox.models import OutboxRelay
+from tests.proofs.sizes import FULL, size
+from tests.proofs.stage import Stage, all_sent, sent, until
+from tests.proofs.writers import Load
+from tests.support.waiting import wait_until
+
+TENANTS = {f"tenant-{number}": 1.0 for number in range(10)}
+RECOVERY_SECONDS = 2.0
+
+
+@pytest.mark.timeout(600)
+def test_c5_exactly_the_committed_events_are_on_the_topic(stage: Stage) -> None:
+    """Eight writers that roll back a fifth: the two sets of event ids are equal."""
+    stage.start_relays(2)
+    load = Load(topic=stage.topic, tenants=TENANTS, rolled_back=0.2, events=3, transactions=size(150, 2_000))
+    with stage.writing(load, processes=8):
+        pass
+    stage.wait_until_all_sent()
+    stage.stop_relays()
+    verdict = stage.judge()
+    assert not verdict.faults
+    assert not verdict.duplicates
+
+
+@pytest.mark.timeout(600)
+def test_f10_kills_lose_nothing_and_keep_the_order(stage: Stage) -> None:
+    """A relay is killed every two seconds under load; duplicates stay below two rounds a kill."""
+    stage.start_relays(2)
+    load = Load(topic=stage.topic, tenants=TENANTS, open_seconds=0.01, rolled_back=0.1)
+    with stage.writing(load, processes=2):
+        until(size(30, 60), stage.kill_relay, every=2)
+        before = sent()
+        recovery = wait_until(lambda: sent() > before)
+    stage.wait_until_all_sent()
+    stage.stop_relays()
+    verdict = stage.judge()
+    assert not verdict.faults
+    by_kill, unexplained = verdict.duplicates_by_kill(stage.kills)
+    assert not unexplained
+    assert max(by_kill.values(), default=0) <= 2 * conf.get().batch_size
+    assert not FULL or recovery <= RECOVERY_SECONDS
+
+
+@pytest.mark.timeout(600)
+def test_f10_kills_in_the_middle_of_a_backlog(stage: Stage) -> None:
+    """The same while full rounds are under way."""
+    stage.seed(dict.fromkeys(TENANTS, size(8_000, 60_000)))
+    stage.start_relays(2)
+    for _ in range(size(3, 10)):
+        before = sent()
+        wait_until(lambda before=before: sent() > before or all_sent())  # type: ignore[misc]
+        stage.kill_relay()
+    stage.wait_until_all_sent()
+    stage.stop_relays()
+    verdict = stage.judge()
+    assert not verdict.faults
+    by_kill, unexplained = verdict.duplicates_by_kill(stage.kills)
+    assert not unexplained
+    assert max(by_kill.values(), default=0) <= 2 * conf.get().batch_size
+
+
+@pytest.mark.timeout(900)
+def test_f11_eight_relays_and_one_lane_make_no_duplicates(stage: Stage) -> None:
+    stage.start_relays(8)
+    stage.seed({"acme": size(100_000, 1_000_000)})
+    stage.wait_until_all_sent(timeout=600)
+    stage.stop_relays()
+    verdict = stage.judge()
+    assert not verdict.faults
+    assert not verdict.duplicates
+
+
+@pytest.mark.timeout(300)
+def test_c4_sigterm_in_the_middle_of_a_batch_drains(stage: Stage) -> None:
+    """Ends with 0, holds nothing, and what it leaves is published once by the next."""
+    stage.seed({"acme": size(60_000, 300_000)})
+    stage.start_relays(1)
+    wait_until(lambda: sent() > 0)
+    stage.stop_relays()
+    assert sent() < size(60_000, 300_000), "it was to be stopped before its end"
+    stage.relays.clear()
+    stage.start_relays(1)
+    stage.wait_until_all_sent()
+    stage.stop_relays()
+    verdict = stage.judge()
+    assert not verdict.faults
+    assert not verdict.duplicates
+
+
+@pytest.mark.timeout(300)
+def test_c3_a_relay_stopped_past_its_lease_changes_nothing_when_it_goes_on(stage: Stage) -> None:
+    """SIGSTOP, then SIGCONT after another has taken its lanes: its settle is fenced off, and it starts anew."""
+    stage.seed(dict.fromkeys(TENANTS, size(6_000, 60_000)))
+    stage.start_relays(2)
+    wait_until(lambda: sent() > 0)
+    frozen = stage.relays[0]
+    frozen.send(signal.SIGSTOP)
+    try:
+        stage.wait_until_all_sent()
+    finally:
+        frozen.send(signal.SIGCONT)
+    stage.seed({"another": 2_000})
+    stage.wait_until_all_sent()
+    stage.stop_relays()
+    assert not stage.judge().faults
+
+
+@pytest.mark.timeout(300)
+def test_c2_relays_outlive_their_sessions(stage: Stage) -> None:
+    """What a restart of the database does to relays: every session of theirs ends at once, again and again."""
+    stage.start_relays(2)
+
+    def cut_off() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outbox-relay%'"
+            )
+
+    with stage.writing(Load(topic=stage.topic, tenants=TENANTS), processes=2):
+        until(size(6, 30), cut_off, every=2)
+    stage.wait_until_all_sent()
+    wait_until(lambda: OutboxRelay.objects.count() == 2)
+    stage.stop_relays()
+    assert not stage.judge().faults
