@@ -101,10 +101,8 @@ def test_everyone_is_asked_for_in_the_end_however_many_there_are(session: Connec
         for each in claimed:
             tenure.forget(each, now=0.0, again_at=0.0)
         tables.execute(
-            tables.execute(
-                "UPDATE outbox_lanes SET owner = NULL, leased_until = NULL, virtual_time = virtual_time + 1"
-                " WHERE owner IS NOT NULL"
-            )
+            "UPDATE outbox_lanes SET owner = NULL, leased_until = NULL, virtual_time = virtual_time + 1"
+            " WHERE owner IS NOT NULL"
         )
     assert tables.one("SELECT count(*) FROM outbox_lanes WHERE token > 0") == len(names)
 
