@@ -139,7 +139,9 @@ class History:
         return first, duplicates
 
     def _false_receipts(self) -> Iterator[int]:
-        places = {(each.topic, each.partition, each.offset): each.event_id for each in self.deliveries}
+        places: dict[tuple[str, int | None, int | None], int] = {
+            (each.topic, each.partition, each.offset): each.event_id for each in self.deliveries
+        }
         for event in self.stored:
             if event.status == "sent" and places.get((event.topic, event.partition, event.offset)) != event.event_id:
                 yield event.event_id
