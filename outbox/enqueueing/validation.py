@@ -29,7 +29,7 @@ _is_tenant = re.compile(TENANT_PATTERN).fullmatch
 _is_topic = re.compile(TOPIC_PATTERN).fullmatch
 
 # What a relay adds to the headers of a message besides the tenant and the dedupe key.
-_OWN_HEADER_BYTES = 160
+_OWN_HEADER_BYTES = 200
 # Later than this, a time zone east of Greenwich could push the time beyond what Python can say.
 _LAST_YEAR = 9998
 
