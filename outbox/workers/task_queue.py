@@ -78,10 +78,14 @@ def start_watch() -> None:
 def _look_forever(watch: Watch) -> None:
     while True:
         time.sleep(LOOK_SECONDS)
-        try:
-            watch.look()
-        except DatabaseError:
-            logger.debug("The task queue could not be looked at.", exc_info=True)
-        finally:
-            # This thread's own: idle workers keep no session for it.
-            connections.close_all()
+        look_once(watch)
+
+
+def look_once(watch: Watch) -> None:
+    """A look that leaves no session behind, and that a database which does not answer does not stop."""
+    try:
+        watch.look()
+    except DatabaseError:
+        logger.debug("The task queue could not be looked at.", exc_info=True)
+    finally:
+        connections.close_all()

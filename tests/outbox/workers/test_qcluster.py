@@ -33,15 +33,10 @@ def environment(mock_cluster: MockCluster) -> dict[str, str]:
 def qcluster(start_manage: StartManage, environment: dict[str, str]) -> ManageProcess:
     """Two workers, each with a relay that has published something."""
     process = start_manage("qcluster", env=environment)
-    wait_until(lambda: relays(process) == 2)
+    wait_until(lambda: OutboxRelay.objects.count() == 2, explain=process.output)
     commit(30)
-    wait_until(all_sent)
+    wait_until(all_sent, explain=process.output)
     return process
-
-
-def relays(process: ManageProcess) -> int:
-    assert process.returncode is None, process.output()
-    return OutboxRelay.objects.count()
 
 
 def workers(process: ManageProcess) -> list[int]:

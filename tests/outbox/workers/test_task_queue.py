@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from outbox.operations.task_queue import longest_wait
-from outbox.workers.task_queue import SAY_AGAIN_SECONDS, STUCK_AFTER, Watch
+from outbox.workers.task_queue import SAY_AGAIN_SECONDS, STUCK_AFTER, Watch, look_once, start_watch
 from tests.support.sessions import sessions
 
 
@@ -81,6 +82,22 @@ def test_a_task_within_a_task_does_not_make_the_worker_idle(stuck: Scene) -> Non
     stuck.watch.ended()
     stuck.pass_by(STUCK_AFTER)
     assert not stuck.watch.look()
+
+
+def test_a_look_that_fails_is_followed_by_the_next(stuck: Scene) -> None:
+    def fail() -> timedelta:
+        raise OperationalError("gone")
+
+    watch = Watch(longest_wait=fail, clock=lambda: stuck.now)
+    stuck.pass_by(STUCK_AFTER)
+    look_once(watch)
+    look_once(watch)
+
+
+def test_nothing_is_watched_where_the_queue_is_not_in_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Conf, "ORM", None)
+    start_watch()
+    assert "outbox-task-queue-watch" not in {thread.name for thread in threading.enumerate()}
 
 
 # what the database says
