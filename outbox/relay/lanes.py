@@ -211,7 +211,7 @@ class Lane:
         return floor if self.rewind_to is None else min(floor, self.rewind_to)
 
     def has_looked(self, sample: Sample) -> None:
-        """Nothing visible at the sample lies behind the cursor, unless it is under way. So before a first fetch, too."""
+        """Nothing visible at the sample lies behind the cursor, unless it is under way. So before a first fetch."""
         self.looked, self.safe = sample, sample.safe
 
     def look_again(self) -> None:

@@ -87,7 +87,19 @@ class Stage:
         """
         with connection.cursor() as cursor:
             for tenant, count in tenants.items():
-                given = {"tenant": tenant, "topic": self.topic, "keys": keys, "size": payload_bytes, "count": count}
+                given: dict[str, str | int] = {
+                    "tenant": tenant,
+                    "topic": self.topic,
+                    "keys": keys,
+                    "size": payload_bytes,
+                    "count": count,
+                }
+                    "tenant": tenant,
+                    "topic": self.topic,
+                    "keys": keys,
+                    "size": payload_bytes,
+                    "count": count,
+                }
                 cursor.execute(statement, given)
             cursor.execute("ANALYZE outbox_events")
 

@@ -9,7 +9,6 @@ from pytest_django import Settings
 from outbox import sql
 from outbox.relay.fetch import GROUP_BYTES, INLINE_BYTES, fetch, large_payloads
 from outbox.relay.lanes import ATTEMPTS, BYTES, CREATED, HEADERS, ID, PARTITION_KEY, PAYLOAD, Lane, Row
-from outbox.relay.late import Sample
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import Tenure
 from tests.outbox.relay.conftest import Tables, lane
@@ -287,8 +286,7 @@ def test_a_renewal_that_moves_the_floor_is_not_taken_for_a_retry(session: Connec
 
 
 def claimed(session: Connection, tenant: str) -> Lane:
-    seen = Sample(look_from=0, safe=0, db_now=0, at=0.0)
-    (held,) = Tenure(connection=session, relay_id=uuid.uuid4(), sample=seen).claim([tenant], limit=1, now=0.0)
+    (held,) = Tenure(connection=session, relay_id=uuid.uuid4(), db_now=lambda _: 0).claim([tenant], limit=1, now=0.0)
     return held
 
 

@@ -3,209 +3,225 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outbox.relay.lanes import Lane
-from outbox.relay.late import BLIND_LOOK_SECONDS, SLACK_US, Sample, Sampler
-from outbox.relay.steering import Steering
-from tests.outbox.relay.conftest import lane
+from outbox.relay.fetch import fetch
+from outbox.relay.lanes import CREATED, ID, PARTITION_KEY, Lane, Row
+from outbox.relay.late import BLIND_US, LookedBehind, Lookout, Sample, Writer, sample
+from outbox.relay.session import Connection
+from tests.outbox.relay.conftest import Tables, another_session, insert_event, lane
 
 SECOND_US = 1_000_000
 T = 1_000 * SECOND_US
 
 
-def sample(sampler: Sampler, *open_transactions: tuple[str, int | None], db_now: int, at: float = 0.0) -> Sample:
-    return sampler.take([(name, start, False) for name, start in open_transactions], db_now=db_now, at=at)
-
-
-def test_the_first_sample_knows_nothing_of_the_past() -> None:
-    assert sample(Sampler(), db_now=T).look_from == 0
+def seen(*writers: Writer, db_now: int, before: Sample | None = None) -> Sample:
+    return sample([("", db_now, False), *writers], at=0.0, before=before)
 
 
 def test_what_begins_and_ends_between_two_samples_was_created_after_the_first() -> None:
-    sampler = Sampler()
-    sample(sampler, db_now=T)
-    assert sample(sampler, db_now=T + SECOND_US).look_from == T - SLACK_US
+    first = seen(db_now=T)
+    assert seen(db_now=T + SECOND_US, before=first).look_from(first) == T
 
 
 def test_a_transaction_that_stays_open_costs_nothing_until_it_ends() -> None:
-    sampler = Sampler()
-    sample(sampler, db_now=T)
+    first = now = seen(("7/1", T, False), db_now=T + 1)
     for second in range(1, 300):
-        seen = sample(sampler, ("7/1", T), db_now=T + second * SECOND_US)
-        assert seen.look_from == T + (second - 1) * SECOND_US - SLACK_US
-        assert seen.safe == T if second > 1 else seen.safe <= T
-    assert sample(sampler, db_now=T + 300 * SECOND_US).look_from == T
+        before, now = now, seen(("7/1", T, False), db_now=T + second * SECOND_US, before=now)
+        assert now.look_from(before) == before.db_now
+        assert now.safe == T
+    end = seen(db_now=T + 300 * SECOND_US, before=now)
+    assert end.look_from(now) == end.look_from(first) == T
+    assert end.safe == end.db_now
 
 
-def test_the_next_holder_starts_before_the_oldest_open_transaction() -> None:
-    sampler = Sampler()
-    sample(sampler, db_now=T)
-    seen = sample(sampler, ("7/1", T - 60 * SECOND_US), ("8/2", T), db_now=T + SECOND_US)
-    assert seen.safe <= T - 60 * SECOND_US
+def test_who_was_no_writer_at_the_sample_before_has_created_nothing_by_then() -> None:
+    first = seen(db_now=T)
+    second = seen(("7/1", T - 60 * SECOND_US, False), db_now=T + SECOND_US, before=first)
+    assert second.safe == T
 
 
-def test_without_transactions_the_floor_follows_the_clock() -> None:
-    assert sample(Sampler(), db_now=T).safe == T - SLACK_US
+def test_a_prepared_transaction_may_have_begun_at_any_time() -> None:
+    assert seen(("prepared/x", None, False), db_now=T).safe == 0
 
 
-def test_a_blind_sampler_moves_no_floor_and_looks_everywhere_on_a_slow_rhythm() -> None:
-    sampler = Sampler()
-    looks = []
-    for second in range(int(3 * BLIND_LOOK_SECONDS)):
-        seen = sampler.take([("hidden", None, True)], db_now=T + second * SECOND_US, at=float(second))
-        assert seen.safe == 0
-        looks.append(seen.look_from == 0)
-    assert sum(looks) == 3
+def test_a_blind_look_goes_far_back_and_makes_nothing_safe() -> None:
+    first = seen(db_now=T)
+    second = seen(("hidden", None, True), db_now=T + SECOND_US, before=first)
+    assert (second.safe, second.look_from(first)) == (0, T - BLIND_US)
 
 
-def test_a_clock_near_the_epoch_gives_no_negative_times() -> None:
-    seen = sample(Sampler(), db_now=5)
-    assert (seen.look_from, seen.safe) == (0, 0)
-
-
-# A model: transactions as PostgreSQL has them, and lanes that change hands
+# A model: an application that serialises the transactions of a key, and a holder whose steps they come between
 
 
 @dataclass
 class Transaction:
+    key: str
     started: int
-    created: list[int] = field(default_factory=list)
-    xid_at: int = 0
-    prepared: bool = False
+    created: int
 
 
-class World:
-    """What is committed, what is published, and the holder of one lane. Every step takes a number that it may use."""
+class World(Lookout):
+    """The database, the application and the holder of a lane; the rules under test are the Lookout's own."""
 
     def __init__(self) -> None:
         self.clock = T
         self.numbers = itertools.count(1)
         self.open: dict[int, Transaction] = {}
-        self.visible: dict[int, int] = {}
-        self.published: set[int] = set()
-        self.samples: deque[Sample] = deque()
-        self.claim(floor=0)
+        self.events: dict[int, Transaction] = {}
+        self.visible: set[int] = set()
+        self.sent: list[int] = []
+        self.lane: Lane = lane(floor=0)
+        self.fetched: list[Row] | None = None
+        self.latest = self._take(None)
+        self.lane.has_looked(self.latest)
 
-    # transactions
+    # the application
 
     def time_passes(self, number: int) -> None:
-        self.clock += (1, 300_000, SLACK_US, 3 * SECOND_US)[number % 4]
-
-    def insert_alone(self, number: int) -> None:
-        self.visible[next(self.numbers)] = self.clock
+        self.clock += (0, 1, 1_000, SECOND_US)[number % 4]
 
     def begin(self, number: int) -> None:
-        """`created_at` is taken up to a second before the transaction id."""
-        transaction = Transaction(started=self.clock)
-        self.clock += number % 3 * SECOND_US
-        transaction.created, transaction.xid_at = [self.clock], self.clock + number % SLACK_US
-        self.open[next(self.numbers)] = transaction
-
-    def insert_more(self, number: int) -> None:
-        for transaction in self._one(number):
-            if not transaction.prepared:
-                transaction.created.append(self.clock)
-
-    def prepare(self, number: int) -> None:
-        for transaction in self._one(number):
-            self.clock = max(self.clock, transaction.xid_at)
-            transaction.prepared = True
+        """Takes the key's lock, and creates its event a moment later. Whoever finds the lock taken, waits."""
+        key = f"key-{number % 3}"
+        if all(each.key != key for each in self.open.values()):
+            started = self.clock
+            self.clock += number % 2_000
+            event_id = next(self.numbers)
+            self.open[event_id] = self.events[event_id] = Transaction(key, started, self.clock)
+            self.clock += 1
 
     def commit(self, number: int) -> None:
-        for transaction in self._one(number):
-            self.open = {name: each for name, each in self.open.items() if each is not transaction}
-            self.clock = max(self.clock, transaction.xid_at)
-            self.visible |= {next(self.numbers): created for created in transaction.created}
-
-    def _one(self, number: int) -> list[Transaction]:
-        return [list(self.open.values())[number % len(self.open)]] if self.open else []
+        if self.open:
+            event_id = list(self.open)[number % len(self.open)]
+            del self.open[event_id]
+            self.visible.add(event_id)
 
     # the holder
 
-    def take_sample(self, number: int = 0) -> None:
-        rows: list[tuple[str, int | None, bool]] = []
-        for name, each in self.open.items():
-            if each.prepared:
-                rows.append((f"prepared/{name}", None, False))
-            elif each.xid_at <= self.clock:
-                rows.append((f"session/{name}", each.started, False))
-        self.samples.append(self.sampler.take(rows, db_now=self.clock, at=0.0))
-
-    def hear(self, number: int = 0) -> None:
-        while self.samples:
-            tenure: Any = SimpleNamespace(lanes={"acme": self.lane}, sample=None)
-            Steering._look_behind(SimpleNamespace(tenure=tenure), self.samples.popleft())  # type: ignore[arg-type]
-            self.sample: Sample = tenure.sample
-
     def fetch(self, number: int) -> None:
-        self.lane.apply_rewind()
-        self.lane.safe = self.sample.safe
-        past = (self.lane.cursor, self.lane.cursor_id)
-        unsent = self.visible.keys() - self.published
-        ahead = sorted(row for row in ((self.visible[event_id], event_id) for event_id in unsent) if row > past)
-        for row in ahead[: 1 + number % 3]:
-            self.published.add(row[1])
-            self.lane.cursor, self.lane.cursor_id = row
+        if self.fetched is None:
+            past = (self.lane.cursor, self.lane.cursor_id)
+            rows = sorted((self.row(event_id) for event_id in self.visible - set(self.sent)), key=self.place)
+            self.fetched = [row for row in rows if self.place(row) > past][: 1 + number % 3]
+
+    def produce(self, number: int) -> None:
+        if self.fetched is not None:
+            (batch,) = self.add_late([(self.lane, self.fetched)])
+            self.take(batch)
+            self.fetched = None
+
+    def take(self, batch: LookedBehind) -> None:
+        if batch.sample is not None:
+            self.lane.has_looked(batch.sample)
+        for row in batch.rows:
+            self.lane.cursor, self.lane.cursor_id = self.place(row)
+        self.sent += [row[ID] for row in (*batch.behind, *batch.rows)]
 
     def hand_over(self, number: int) -> None:
-        """Another relay, with a sampler of its own, goes on where the row says."""
-        self.claim(floor=self.lane.floor)
+        """Everything is settled, and another relay goes on where the row says."""
+        if self.fetched is None:
+            floor = self.lane.floor_once_settled_to(self.lane.cursor)
+            self.lane = lane(floor=floor)
+            self.latest = self._take(None)
+            self.lane.has_looked(self.latest)
+            self.lane.chunks = [[self.row(event_id) for event_id in self.sent]]
 
-    def claim(self, *, floor: int) -> None:
-        self.lane: Lane = lane(floor=floor)
-        self.sampler = Sampler()
-        self.samples.clear()
-        self.take_sample()
-        self.hear()
+    # what PostgreSQL would say
 
-    # what must hold
+    @staticmethod
+    def place(row: Row) -> tuple[int, int]:
+        return row[CREATED], row[ID]
 
-    def a_next_holder_would_miss_nothing(self) -> bool:
-        waiting = [self.visible[event_id] for event_id in self.visible.keys() - self.published]
-        waiting += [created for each in self.open.values() for created in each.created]
-        return all(created >= self.lane.floor for created in waiting)
+    def row(self, event_id: int) -> Row:
+        event = self.events[event_id]
+        return (1, event_id, "news", "", event.key, "{}", event.created, 0, None, 2)
 
-    def end(self) -> None:
-        while self.open:
-            self.commit(0)
-        self.take_sample()
-        self.hear()
-        while self.visible.keys() - self.published:
-            left = len(self.visible) - len(self.published)
-            self.fetch(2)
-            assert len(self.visible) - len(self.published) < left, "an event stays behind"
+    def _take(self, before: Sample | None) -> Sample:
+        writers = [(f"{number}", each.started, False) for number, each in self.open.items()]
+        return seen(*writers, db_now=self.clock, before=before)
 
-
-STEPS = {
-    World.time_passes: 4,
-    World.insert_alone: 4,
-    World.begin: 3,
-    World.insert_more: 1,
-    World.prepare: 1,
-    World.commit: 2,
-    World.take_sample: 1,
-    World.hear: 1,
-    World.fetch: 6,
-    World.hand_over: 1,
-}
-OFTEN = [step for step, times in STEPS.items() for _ in range(times)]
+    def _look(self, suspects: list[tuple[Lane, list[Row], int]]) -> dict[str, list[Row]]:
+        ((held, rows, since),) = suspects
+        upto = self.place(rows[-1]) if rows else (held.cursor, held.cursor_id)
+        there = [self.row(event_id) for event_id in self.visible - set(self.sent) - {row[ID] for row in rows}]
+        late = sorted((row for row in there if since <= row[CREATED] and self.place(row) <= upto), key=self.place)
+        return {held.tenant: late} if late else {}
 
 
-@given(st.lists(st.tuples(st.sampled_from(OFTEN), st.integers(0, SLACK_US - 1)), min_size=40, max_size=40))
-@settings(max_examples=150)
-def test_whatever_is_committed_is_published_however_late_it_appears(
+STEPS = [World.time_passes, World.begin, World.begin, World.commit, World.fetch, World.fetch, World.produce]
+
+
+@given(st.lists(st.tuples(st.sampled_from([*STEPS, *STEPS, World.hand_over]), st.integers(0, 5_999)), max_size=80))
+@settings(max_examples=300)
+def test_every_event_is_sent_once_and_no_key_is_overtaken(
     steps: list[tuple[Callable[[World, int], None], int]],
 ) -> None:
     world = World()
     for step, number in steps:
         step(world, number)
-        assert world.a_next_holder_would_miss_nothing()
-    world.end()
+    while world.open:
+        world.commit(0)
+    for _ in range(len(world.visible) + 2):
+        world.produce(0)
+        world.fetch(2)
+        world.produce(0)
+    for key in {each.key for each in world.events.values()}:
+        of_key = [event_id for event_id in world.sent if world.events[event_id].key == key]
+        assert of_key == [event_id for event_id, each in world.events.items() if each.key == key]
+
+
+# Real transactions
+
+
+def keys(rows: list[Row]) -> list[str]:
+    return [row[PARTITION_KEY] for row in rows]
+
+
+def test_an_event_that_commits_late_goes_before_what_was_fetched(tables: Tables, session: Connection) -> None:
+    lookout = Lookout(session)
+    held = lane(tenant="acme")
+    held.has_looked(lookout.latest)
+    with another_session() as writer, writer.transaction():
+        insert_event(writer, "acme", "news", "late", {})
+        lookout.refresh(float("inf"))
+        held.has_looked(lookout.latest)
+        tables.add("ahead")
+        (rows,) = (rows for _, rows in fetch(session, [held], [10]))
+        (batch,) = lookout.add_late([(held, rows)])
+        assert (keys(batch.behind), keys(batch.rows)) == ([], ["ahead"])
+        held.has_looked(lookout.latest)
+        held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
+        held.chunks.append(rows)
+    (batch,) = lookout.add_late([(held, [])])
+    assert keys(batch.behind) == ["late"]
+    assert batch.sample is lookout.latest
+
+
+def test_an_event_that_commits_after_the_fetch_takes_its_place_among_the_rows(
+    tables: Tables, session: Connection
+) -> None:
+    lookout = Lookout(session)
+    held = lane(tenant="acme")
+    held.has_looked(lookout.latest)
+    tables.add("first")
+    with another_session() as writer, writer.transaction():
+        insert_event(writer, "acme", "news", "late", {})
+        tables.add("last")
+        (rows,) = (rows for _, rows in fetch(session, [held], [10]))
+    (batch,) = lookout.add_late([(held, rows)])
+    assert (keys(batch.behind), keys(batch.rows)) == ([], ["first", "late", "last"])
+
+
+def test_a_backlog_is_read_without_a_look(session: Connection) -> None:
+    lookout = Lookout(session)
+    held = lane(tenant="acme")
+    before = lookout.latest
+    held.has_looked(before)
+    old: Row = (1, 7, "news", "", "", "{}", 1, 0, None, 2)
+    assert lookout.add_late([(held, [old])]) == [LookedBehind(held, [], [old], None)]
+    assert lookout.latest is before

@@ -8,7 +8,6 @@ import pytest
 from pytest_django import Settings
 
 from outbox.relay.lanes import Lane
-from outbox.relay.late import Sample
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import (
     AHEAD_QUANTA,
@@ -35,7 +34,7 @@ def tenure(session: Connection) -> Tenure:
 def make_tenure(session: Connection, relay_id: uuid.UUID = ME) -> Tenure:
     """One whose clock stands still with the database's, at the moment it is made."""
     (db_now,) = query(session, "SELECT clock_timestamp()")[0]
-    return Tenure(connection=session, relay_id=relay_id, sample=Sample(look_from=0, safe=0, db_now=db_now, at=0.0))
+    return Tenure(connection=session, relay_id=relay_id, db_now=lambda now: int(db_now + now * 1e6))
 
 
 def claim(by: Tenure, *names: str, limit: int = 100, now: float = 0.0) -> list[str]:

@@ -1,0 +1,113 @@
+"""A broker that refuses or delays some of what it is sent: keys keep their order, nothing is lost."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+
+from outbox.models import EventStatus, OutboxAttempt, OutboxEvent
+from tests.conftest import StartManage
+from tests.proofs.sizes import size
+from tests.proofs.stage import Stage
+from tests.support.mock_cluster import MockCluster
+
+FAILING = 0.05
+TENANTS = {"acme": size(10_000, 100_000), "beta": size(10_000, 100_000)}
+KEYS = 100
+PARTITIONS = 16
+SETTINGS = {
+    "OUTBOX_BACKOFF_BASE_SECONDS": "0.05",
+    "OUTBOX_BACKOFF_MAX_SECONDS": "0.5",
+    "OUTBOX_BATCH_SIZE": "500",
+    # The broker in memory does not compare sequence numbers. So a batch that was in flight behind a refused one
+    # is stored, and librdkafka, which knows that a real broker would not, takes the refused one for stored, too.
+    "KAFKA_MAX_IN_FLIGHT_REQUESTS_PER_CONNECTION": "1",
+}
+
+
+@pytest.fixture
+def stage(
+    mock_cluster: MockCluster, start_manage: StartManage, service_environment: dict[str, str], tmp_path: Path
+) -> Stage:
+    environment = {**service_environment, "KAFKA_BOOTSTRAP_SERVERS": mock_cluster.bootstrap_servers}
+    stage = Stage(environment=environment, start_manage=start_manage, directory=tmp_path / "writers")
+    mock_cluster.create_topic(stage.topic, partitions=PARTITIONS)
+    return stage
+
+
+@contextmanager
+def _again_and_again(disturb: Callable[[], None], *, every: float) -> Iterator[None]:
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(every):
+            disturb()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _some_fail(cluster: MockCluster, codes: list[int]) -> Callable[[], None]:
+    chance = random.Random(14)  # noqa: S311  the same failures in every run
+
+    def disturb() -> None:
+        cluster.forgive_requests()
+        cluster.fail_requests(*[chance.choice(codes) if chance.random() < FAILING else 0 for _ in range(500)])
+
+    return disturb
+
+
+def _publish_all(stage: Stage, disturb: Callable[[], None], *, every: float) -> None:
+    stage.start_relays(8, **SETTINGS)
+    stage.seed(TENANTS, keys=KEYS, payload_bytes=50)
+    with _again_and_again(disturb, every=every):
+        stage.wait_until_all_sent()
+    stage.stop_relays()
+
+
+@pytest.mark.timeout(600)
+def test_f14_failures_that_pass_keep_the_order(stage: Stage, mock_cluster: MockCluster) -> None:
+    """What librdkafka tries again by itself."""
+    codes = [KafkaError.NOT_ENOUGH_REPLICAS, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.REQUEST_TIMED_OUT]
+    _publish_all(stage, _some_fail(mock_cluster, codes), every=0.2)
+    verdict = stage.judge()
+    assert not verdict.faults
+    assert not verdict.duplicates
+
+
+@pytest.mark.timeout(600)
+def test_f14_reported_failures_keep_the_order(stage: Stage, mock_cluster: MockCluster) -> None:
+    """What comes back as a failed delivery, so that the relay has to try again."""
+    codes = [KafkaError.POLICY_VIOLATION, KafkaError.INVALID_PRODUCER_EPOCH]
+    _publish_all(stage, _some_fail(mock_cluster, codes), every=0.2)
+    assert OutboxAttempt.objects.exists()
+    assert not OutboxEvent.objects.filter(status=EventStatus.FAILED).exists()
+    assert not stage.judge().faults
+
+
+@pytest.mark.timeout(600)
+def test_f14_time_outs_keep_the_order(stage: Stage, mock_cluster: MockCluster) -> None:
+    """Answers that come too late for the relay, which gives up and sends again: repetitions, but in order."""
+    slow = iter(range(1_000_000))
+
+    def disturb() -> None:
+        mock_cluster.round_trip(3_000 if next(slow) % 20 == 10 else 0)
+
+    impatient = {"OUTBOX_DELIVERY_TIMEOUT_SECONDS": "1", "OUTBOX_MESSAGE_TIMEOUT_SECONDS": "1.5"}
+    stage.start_relays(8, **SETTINGS, **impatient)
+    stage.seed(TENANTS, keys=KEYS, payload_bytes=50)
+    with _again_and_again(disturb, every=0.1):
+        stage.wait_until_all_sent()
+    stage.stop_relays()
+    assert not stage.judge().faults
