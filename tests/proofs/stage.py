@@ -94,12 +94,6 @@ class Stage:
                     "size": payload_bytes,
                     "count": count,
                 }
-                    "tenant": tenant,
-                    "topic": self.topic,
-                    "keys": keys,
-                    "size": payload_bytes,
-                    "count": count,
-                }
                 cursor.execute(statement, given)
             cursor.execute("ANALYZE outbox_events")
 
