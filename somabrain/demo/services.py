@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ class Services(Manager):  # type: ignore[misc]  # honcho has no types
         super().__init__(printer=_Output(log, shown=shown, show=show))
         self.first_to_end: str | None = None
         """The process that ended by itself, and all others with it; none if a signal ended them."""
+        self._leashes: list[subprocess.Popen[bytes]] = []
         for name, arguments in commands.items():
             # Without exec there would be a shell between honcho's signal and the command.
             line = shlex.join([sys.executable, "manage.py", *arguments])
@@ -71,17 +73,17 @@ class Services(Manager):  # type: ignore[misc]  # honcho has no types
                     others.append(message)
             for message in others:
                 self.events.put(message)
+            # Not before, since honcho's own forks would hold the other end of the leash as well.
+            self._leashes = [_leash(process["pid"]) for process in self._processes.values()]
 
     def _leave_nobody(self) -> None:
         """honcho kills what takes longer than 5 s, but not its children, which may be about to end by themselves."""
         leaders = {process["pid"] for process in self._processes.values() if "pid" in process}
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while members := _members(leaders):
-            if time.monotonic() > deadline:
-                for member in members:
-                    with suppress(psutil.NoSuchProcess):
-                        member.kill()
+        while _any_member(leaders) and time.monotonic() < deadline:
             time.sleep(0.05)
+        for leash in self._leashes:
+            leash.communicate()
 
 
 class _Output(Printer):  # type: ignore[misc]  # honcho has no types
@@ -119,10 +121,20 @@ def _as_if_terminated(number: int, frame: FrameType | None) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _members(leaders: set[int]) -> list[psutil.Process]:
-    found = []
+def _leash(pid: int) -> subprocess.Popen[bytes]:
+    """Kills that process's whole session as soon as we close its input, or die and so cannot stop anything."""
+    began = repr(psutil.Process(pid).create_time())
+    return subprocess.Popen(  # noqa: S603  two numbers
+        [sys.executable, "-m", "somabrain.embedded.leash", str(pid), began],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def _any_member(leaders: set[int]) -> bool:
     for process in psutil.process_iter():
         with suppress(OSError, psutil.Error):
             if os.getsid(process.pid) in leaders and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                return True
+    return False

@@ -62,9 +62,9 @@ def demo(checkout: Checkout, *arguments: str) -> Iterator[subprocess.Popen[str]]
         yield process
     finally:
         process.kill()
-        process.communicate()
         for left in living(checkout):
             left.kill()
+        process.communicate()
 
 
 def wait_until_published(process: subprocess.Popen[str]) -> None:
@@ -127,6 +127,16 @@ def test_a_signal_while_everything_starts_leaves_nothing_behind(checkout: Checko
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 0
+        assert living(checkout) == []
+
+
+def test_nothing_outlives_a_killed_demo(checkout: Checkout) -> None:
+    with demo(checkout) as process:
+        wait_until_published(process)
+        process.kill()
+        # Its children hold the other end of this pipe.
+        process.communicate(timeout=HANG_SECONDS)
+        psutil.wait_procs(living(checkout), timeout=HANG_SECONDS)
         assert living(checkout) == []
 
 
