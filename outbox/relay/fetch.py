@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 
@@ -26,9 +27,21 @@ def fetch(connection: Connection, lanes: list[Lane], quotas: list[int]) -> list[
         (careful if lane.blocked or dead_letters_block else plain).append((lane, quota))
     batches = _fetch(connection, "fetch", plain, {}) if plain else []
     if careful:
-        found = _fetch(connection, "fetch_careful", careful, {"dead_letters_block": dead_letters_block})
-        batches += _without_overtaking(connection, found)
+        batches += _fetch(connection, "fetch_careful", careful, {"dead_letters_block": dead_letters_block})
     return batches
+
+
+def go_back_for_retries(connection: Connection, lanes: Iterable[Lane]) -> None:
+    """Sends lanes back in which a retry has become due: it stands behind the cursor, and its key is blocked no more.
+
+    Whoever made it due has lowered the lane's floor with it. Call it after reading and before producing, or the key's
+    successors might overtake it.
+    """
+    dead_letters_block = conf.get().dead_letter_blocks_key
+    careful = {lane.tenant: lane for lane in lanes if lane.blocked or dead_letters_block}
+    if careful:
+        for tenant, floor in query(connection, sql.load("floors"), {"tenants": list(careful)}):
+            careful[tenant].notice_floor(floor)
 
 
 def large_payloads(connection: Connection, rows: list[Row]) -> dict[int, str]:
@@ -43,16 +56,6 @@ def large_payloads(connection: Connection, rows: list[Row]) -> dict[int, str]:
             ids.append(row[ID])
     found = query(connection, sql.load("large_payloads"), {"ids": numbers(ids)})
     return {event_id: payload for event_id, payload in found}
-
-
-def _without_overtaking(connection: Connection, batches: list[Batch]) -> list[Batch]:
-    """Leaves out lanes in which a retry has become due: it stands behind the cursor, and its key is blocked no more.
-
-    Whoever made it due has lowered the lane's floor with it; so this is read after the events.
-    """
-    tenants = [lane.tenant for lane, _ in batches]
-    floors = dict(query(connection, sql.load("floors"), {"tenants": tenants})) if tenants else {}
-    return [(lane, rows) for lane, rows in batches if not lane.notice_floor(floors.get(lane.tenant, lane.floor_seen))]
 
 
 def _fetch(connection: Connection, name: str, asked: list[tuple[Lane, int]], extra: dict[str, bool]) -> list[Batch]:

@@ -190,13 +190,11 @@ class Lane:
             self.held_keys.clear()
             self.chunks.clear()
 
-    def notice_floor(self, floor: int) -> bool:
-        """What stands in the lane's row. True when somebody has lowered it: then the lane has to go back."""
-        lowered = floor not in (self.floor_seen, self.floor_given)
-        if lowered:
+    def notice_floor(self, floor: int) -> None:
+        """What stands in the lane's row. If somebody has lowered it, the lane has to go back."""
+        if floor not in (self.floor_seen, self.floor_given):
             self.rewind(floor)
         self.floor_seen = floor
-        return lowered
 
     @property
     def floor(self) -> int:

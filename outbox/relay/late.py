@@ -31,6 +31,7 @@ BLIND_US = 10_000_000
 MOST_BEHIND = 20_000
 
 Writer = tuple[str, int | None, bool]
+_WITHOUT_ID = "~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +54,34 @@ class Sample:
         """What became visible since the sample `before`, and could not be seen then, was created at this or later."""
         if self.blind:
             return max(0, before.db_now - BLIND_US)
-        ended = [start for name, start in before.writers.items() if name not in self.writers]
+        ended = [
+            start
+            for name, start in before.writers.items()
+            # A statement without a transaction id may have got one and committed, and still seem to run.
+            if name not in self.writers or name.startswith(_WITHOUT_ID)
+        ]
         return min([before.db_now, *ended])
 
 
 def sample(rows: Iterable[Writer], *, at: float, before: Sample | None = None) -> Sample:
     """From the rows of writers.sql. Who was no writer at the sample `before` had created nothing by then."""
     (_, db_now, _), *writers = rows
-    known = {} if before is None else before.writers
-    begun = 0 if before is None else before.db_now
-    starts = {
-        name: known.get(name, 0 if start is None else max(start, begun))
-        for name, start, hidden in writers
-        if not hidden
-    }
+    starts = {name: _start(name, start, before) for name, start, hidden in writers if not hidden}
     return Sample(writers=starts, db_now=db_now or 0, at=at, blind=any(hidden for _, _, hidden in writers))
+
+
+def _start(name: str, start: int | None, before: Sample | None) -> int:
+    if start is None:
+        return 0 if before is None else before.writers.get(name, 0)
+    if before is None:
+        return start
+    session = _session(name)
+    known = [at for other, at in before.writers.items() if _session(other) == session]
+    return max(start, min(known, default=before.db_now))
+
+
+def _session(name: str) -> str:
+    return name.removeprefix(_WITHOUT_ID).partition("/")[0]
 
 
 class LookedBehind(NamedTuple):

@@ -1,10 +1,11 @@
 -- The database's clock, then the transactions of this database that may still commit events, with the earliest time at
--- which they can have created one: they hold a transaction id, or run a statement that may get one in a moment, for
--- created_at is taken just before it. Relays create no events. Prepared transactions have forgotten when they began.
--- A session whose columns are hidden from us shows no backend_type.
+-- which they can have created one. Those that hold a transaction id are named by it: it goes when the commit becomes
+-- visible, while the session shows its transaction a moment longer. A statement without one may get it in a moment, since
+-- created_at is taken just before; its name begins with ~. Relays create no events. Prepared transactions have forgotten
+-- when they began. A session whose columns are hidden from us shows no backend_type.
 SELECT '', clock_timestamp(), false
 UNION ALL
-SELECT pid::text || '/' || xact_start::text,
+SELECT CASE WHEN backend_xid IS NULL THEN '~' || pid ELSE pid || '/' || backend_xid::text END,
        CASE WHEN backend_xid IS NULL THEN greatest(query_start, clock_timestamp() - interval '1 second') ELSE xact_start END,
        false
 FROM pg_stat_activity

@@ -45,6 +45,21 @@ def test_who_was_no_writer_at_the_sample_before_has_created_nothing_by_then() ->
     assert second.safe == T
 
 
+def test_a_statement_without_a_transaction_id_is_looked_for_though_it_seems_to_run() -> None:
+    """It may have committed in one go, and be shown as active a moment longer."""
+    first = seen(("~7", T - 5, False), db_now=T)
+    second = seen(("~7", T - 5, False), db_now=T + SECOND_US, before=first)
+    assert second.look_from(first) == T - 5
+
+
+def test_a_statement_that_has_got_a_transaction_id_created_its_event_before_that() -> None:
+    first = seen(("~7", T - 5, False), db_now=T)
+    second = seen(("7/1", T - 60 * SECOND_US, False), db_now=T + SECOND_US, before=first)
+    assert second.safe == T - 5
+    third = seen(("~7", T - 5, False), db_now=T + 2 * SECOND_US, before=second)
+    assert third.look_from(second) == T - 5
+
+
 def test_a_prepared_transaction_may_have_begun_at_any_time() -> None:
     assert seen(("prepared/x", None, False), db_now=T).safe == 0
 
