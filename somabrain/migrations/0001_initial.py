@@ -4,25 +4,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='WebhookDelivery',
+            name="WebhookDelivery",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('tenant_id', models.CharField(max_length=64)),
-                ('kind', models.CharField(help_text='What happened, and the topic that tells of it.', max_length=249)),
-                ('delivery_key', models.CharField(max_length=255, unique=True)),
-                ('received_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("tenant_id", models.CharField(max_length=64)),
+                ("kind", models.CharField(help_text="What happened, and the topic that tells of it.", max_length=249)),
+                ("delivery_key", models.CharField(max_length=255, unique=True)),
+                ("received_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'verbose_name_plural': 'webhook deliveries',
-                'db_table': 'somabrain_webhook_deliveries',
+                "verbose_name_plural": "webhook deliveries",
+                "db_table": "somabrain_webhook_deliveries",
             },
         ),
     ]
