@@ -99,7 +99,7 @@ class Relay:
         self._drain()
 
     def stop(self) -> None:
-        """Ends `run` once what is under way has been settled. Safe from any thread and from signal handlers."""
+        """Ends `run` once what is under way has been settled. Safe from any other thread, not from a signal handler."""
         self._stopping = True
         self._wake.set()
 
