@@ -28,7 +28,10 @@ from outbox.relay.session import Connection, numbers, query
 SAMPLE_SECONDS = 1.0
 BLIND_US = 10_000_000
 """How far a look goes back where other roles' sessions are hidden."""
+BLIND_SECONDS = 10.0
+"""How often lanes are then read from their beginning."""
 MOST_BEHIND = 20_000
+"""Where a look finds more than this, the lane goes back and reads them in order."""
 
 Writer = tuple[str, int | None, bool]
 _WITHOUT_ID = "~"
@@ -66,18 +69,20 @@ class Sample:
 def sample(rows: Iterable[Writer], *, at: float, before: Sample | None = None) -> Sample:
     """From the rows of writers.sql. Who was no writer at the sample `before` had created nothing by then."""
     (_, db_now, _), *writers = rows
-    starts = {name: _start(name, start, before) for name, start, hidden in writers if not hidden}
+    then: Mapping[str, int] = {} if before is None else before.writers
+    begun = 0 if before is None else before.db_now
+    of_session: dict[str, int] = {}
+    for name, start in then.items():
+        of_session[_session(name)] = min(start, of_session.get(_session(name), start))
+    # Before it was prepared a transaction was a session's, and ended as that.
+    ended = then.keys() - {name for name, _, _ in writers}
+    prepared = min([begun, *(then[name] for name in ended)])
+    starts = {
+        name: then.get(name, prepared) if start is None else max(start, of_session.get(_session(name), begun))
+        for name, start, hidden in writers
+        if not hidden
+    }
     return Sample(writers=starts, db_now=db_now or 0, at=at, blind=any(hidden for _, _, hidden in writers))
-
-
-def _start(name: str, start: int | None, before: Sample | None) -> int:
-    if start is None:
-        return 0 if before is None else before.writers.get(name, 0)
-    if before is None:
-        return start
-    session = _session(name)
-    known = [at for other, at in before.writers.items() if _session(other) == session]
-    return max(start, min(known, default=before.db_now))
 
 
 def _session(name: str) -> str:
@@ -100,6 +105,7 @@ class Lookout:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.latest = self._take(None)
+        self._read_all_at = self.latest.at + BLIND_SECONDS
 
     def db_now(self, now: float) -> int:
         """The database's clock at `now` (monotonic), carried on from the latest sample."""
@@ -108,6 +114,13 @@ class Lookout:
     def refresh(self, now: float) -> None:
         if now - self.latest.at >= SAMPLE_SECONDS:
             self.latest = self._take(self.latest)
+
+    def must_read_all(self, now: float) -> bool:
+        """Whether lanes have to be read from their beginning: for what commits too late for a blind look to find."""
+        if not self.latest.blind or now < self._read_all_at:
+            return False
+        self._read_all_at = now + BLIND_SECONDS
+        return True
 
     def add_late(self, fetched: Iterable[Batch]) -> list[LookedBehind]:
         """Each lane's rows with its late events. Call it between their fetch and producing them.
@@ -149,8 +162,11 @@ class Lookout:
         }
         late: set[int] = set()
         for n, found in groupby(query(self._connection, sql.load("look_behind"), params), key=itemgetter(0)):
-            lane, rows, *_ = asked[n - 1]
-            late |= {row[1] for row in found} - lane.under_way() - {row[ID] for row in rows}
+            lane, rows, since, _ = asked[n - 1]
+            ids = {row[1] for row in found}
+            if len(ids) == MOST_BEHIND:
+                lane.rewind(since)
+            late |= ids - lane.under_way() - {row[ID] for row in rows}
         return self._fetch(sorted(late)) if late else {}
 
     def _fetch(self, ids: list[int]) -> dict[str, list[Row]]:

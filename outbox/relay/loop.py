@@ -14,7 +14,7 @@ from outbox.kafka.config import client_config, producer_config
 from outbox.kafka.producer import Sender
 from outbox.kafka.topics import TopicDirectory
 from outbox.relay import metrics
-from outbox.relay.fetch import fetch, large_payloads
+from outbox.relay.fetch import fetch, go_back_for_retries, large_payloads
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.late import LookedBehind, Lookout
 from outbox.relay.outcome import Outcomes
@@ -119,6 +119,9 @@ class Relay:
     def _round(self) -> bool:
         now = time.monotonic()
         self._lookout.refresh(now)
+        if self._lookout.must_read_all(now):
+            for lane in self._tenure.lanes.values():
+                lane.rewind(0, predicted=1)
         self.steering.hear(now)
         self.steering.steer(now)
         self.steering.submit(self._outcomes)
@@ -158,8 +161,9 @@ class Relay:
                 lane.has_looked(self._lookout.latest)
         fetched = {lane.tenant: rows for lane, rows in fetch(self._connection, part.lanes, part.quotas)}
         batches = self._lookout.add_late((lane, fetched.get(lane.tenant, [])) for lane in part.lanes)
+        go_back_for_retries(self._connection, (batch.lane for batch in batches if batch.behind or batch.rows))
         for batch, quota in zip(batches, part.quotas, strict=True):
-            whole = self._publish_batch(batch, now)
+            whole = batch.lane.rewind_to is not None or self._publish_batch(batch, now)
             batch.lane.in_round = False
             self._predict(batch.lane, dry=whole and len(batch.rows) < quota)
         return sum(len(batch.behind) + len(batch.rows) for batch in batches)

@@ -1,12 +1,17 @@
 -- The database's clock, then the transactions of this database that may still commit events, with the earliest time at
 -- which they can have created one. Those that hold a transaction id are named by it: it goes when the commit becomes
 -- visible, while the session shows its transaction a moment longer. A statement without one may get it in a moment, since
--- created_at is taken just before; its name begins with ~. Relays create no events. Prepared transactions have forgotten
--- when they began. A session whose columns are hidden from us shows no backend_type.
+-- created_at is taken just before: a second before at most, unless it waits for a lock, as an INSERT does while another
+-- transaction has the same dedupe key, or for rows that a client copies; its name begins with ~. Relays create no events.
+-- Prepared transactions have forgotten when they began. A session whose columns are hidden from us shows no backend_type.
 SELECT '', clock_timestamp(), false
 UNION ALL
 SELECT CASE WHEN backend_xid IS NULL THEN '~' || pid ELSE pid || '/' || backend_xid::text END,
-       CASE WHEN backend_xid IS NULL THEN greatest(query_start, clock_timestamp() - interval '1 second') ELSE xact_start END,
+       CASE
+           WHEN backend_xid IS NOT NULL THEN xact_start
+           WHEN wait_event_type = 'Lock' OR wait_event = 'ClientRead' THEN query_start
+           ELSE greatest(query_start, clock_timestamp() - interval '1 second')
+       END,
        false
 FROM pg_stat_activity
 WHERE (backend_xid IS NOT NULL OR state = 'active') AND xact_start IS NOT NULL
