@@ -25,6 +25,8 @@ logger = logging.getLogger("outbox.relay")
 SCAN_CHUNK = 2_000
 STRANDED_SECONDS = 30.0
 PROMOTE_CHUNK = 1_000
+PROMOTE_SECONDS = 0.5
+"""However many events are due, the other duties have their turn after this."""
 LAST_NAME = "\x7f"
 """Sorts behind every tenant id."""
 
@@ -189,11 +191,12 @@ class Watcher:
         )
 
     def _promote(self) -> None:
+        until = time.monotonic() + PROMOTE_SECONDS
         while not self._stop.is_set():
             rows = query(self._connection, sql.load("promote"), {"limit": PROMOTE_CHUNK})
             if rows:
                 self._tell(Promoted(oldest={row[0]: row[1] for row in rows}))
-            if sum(row[2] for row in rows) < PROMOTE_CHUNK:
+            if sum(row[2] for row in rows) < PROMOTE_CHUNK or time.monotonic() >= until:
                 return
 
     def _scan(self) -> None:
@@ -213,11 +216,14 @@ class Watcher:
         return [row[0] for row in query(self._connection, sql.load("probe_lanes"), {"tenants": known})] if known else []
 
     def _find_stranded(self) -> None:
-        found = [row[0] for row in query(self._connection, sql.load("find_stranded"))]
+        blocking = {"dead_letters_block": conf.get().dead_letter_blocks_key}
+        found = [row[0] for row in query(self._connection, sql.load("find_stranded"), blocking)]
         if found:
             logger.warning(
                 "pending events behind the floor of %d lanes, such as %s; looking again", len(found), found[0]
             )
+        found += [row[0] for row in query(self._connection, sql.load("find_unclaimed"))]
+        if found:
             self._tell(Found(tenants=found, complete=None))
 
 

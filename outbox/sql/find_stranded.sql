@@ -1,6 +1,6 @@
 -- The net below all rules about floors: a pending event behind its lane's floor, which no relay would look for, moves
--- the floor back. Left out are keys that wait for a retry: they are found when that is due. Lanes that are being
--- settled come next time.
+-- the floor back. Left out are keys that wait for a retry, or by setting behind a dead letter: they are found when that
+-- is due. Lanes that are being settled come next time.
 UPDATE outbox_lanes l SET floor = stranded.created_at - interval '1 microsecond'
 FROM (
     SELECT lane.tenant_id, event.created_at
@@ -8,12 +8,21 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT e.created_at FROM outbox_events e
         WHERE e.status = 'pending' AND e.tenant_id = lane.tenant_id AND e.created_at < lane.floor
-          AND (e.partition_key = '' OR NOT coalesce((
-              SELECT true FROM outbox_events retry
-              WHERE retry.status = 'scheduled' AND retry.attempts > 0
-                AND retry.tenant_id = e.tenant_id AND retry.partition_key = e.partition_key
-              LIMIT 1
-          ), false))
+          AND NOT (e.partition_key <> '' AND (
+              coalesce((
+                  SELECT true FROM outbox_events retry
+                  WHERE retry.status = 'scheduled' AND retry.attempts > 0
+                    AND retry.tenant_id = e.tenant_id AND retry.partition_key = e.partition_key
+                  LIMIT 1
+              ), false)
+              OR %(dead_letters_block)s AND coalesce((
+                  SELECT true FROM outbox_events dead
+                  WHERE dead.status = 'failed'
+                    AND dead.tenant_id = e.tenant_id AND dead.partition_key = e.partition_key
+                    AND (dead.created_at, dead.id) < (e.created_at, e.id)
+                  LIMIT 1
+              ), false)
+          ))
         ORDER BY e.created_at LIMIT 1
     ) event
     WHERE lane.floor IS NOT NULL
