@@ -227,18 +227,17 @@ def _ends(consumer: Consumer, topic: str) -> Iterator[tuple[tuple[str, int], int
 
 
 def _messages(consumer: Consumer, ends: Mapping[tuple[str, int], int]) -> Iterator[Message]:
-    left = dict(ends)
+    left = sum(ends.values())
     while left:
-        messages = consumer.consume(10_000, timeout=_TIMEOUT if len(left) == len(ends) else 1.0)
+        # No more than there are: it waits until it has as many.
+        messages = consumer.consume(min(10_000, left), timeout=_TIMEOUT)
         if not messages:
-            raise Incomplete(f"Nothing came for {_TIMEOUT} s; these were not read to their ends: {sorted(left)}.")
+            raise Incomplete(f"Nothing came for {_TIMEOUT} s; {left} messages were not read.")
         for message in messages:
             if (error := message.error()) is not None:
                 raise Incomplete(str(error))
             yield message
-            place = (str(message.topic()), int(message.partition() or 0))
-            if (message.offset() or 0) + 1 >= left.get(place, 0):
-                left.pop(place, None)
+        left -= len(messages)
 
 
 def _delivery(message: Message) -> Delivery:
