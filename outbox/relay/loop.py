@@ -209,7 +209,7 @@ class Relay:
 
     def _serve(self, seconds: float) -> None:
         """Waits for a delivery report or for news, whichever is to be expected."""
-        if self._senders.outstanding:
+        if self._senders.expecting:
             self._senders.poll(min(seconds, 0.002))
         elif self._wake.wait(seconds):
             self._wake.clear()

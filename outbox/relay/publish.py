@@ -34,6 +34,9 @@ from outbox.relay.lanes import (
 CHUNK = 256
 """Events produced between two looks at the clock, the delivery reports and the wake-ups."""
 
+FULL_SECONDS = 0.25
+"""How long a full queue is waited for, once a round: what fills it may be stuck, and other lanes are not."""
+
 _REFUSED = {
     TopicState.MISSING: (KafkaError.UNKNOWN_TOPIC_OR_PART, "the broker has no topic {topic!r}"),
     TopicState.FORBIDDEN: (KafkaError.TOPIC_AUTHORIZATION_FAILED, "not allowed to write to topic {topic!r}"),
@@ -57,10 +60,12 @@ class Publisher:
         self._most_bytes = most_bytes
         self._since = 0
         self._round_bytes = 0
+        self._full: set[Sender] = set()
         self._loaded: dict[int, str] = {}
 
     def start_round(self) -> None:
         self._round_bytes = 0
+        self._full.clear()
 
     def resume(self, lanes: Iterable[Lane]) -> None:
         """Lanes that stopped before a topic go on once it has been checked."""
@@ -73,12 +78,12 @@ class Publisher:
 
         Late ones lie behind the cursor, which stays; but until they are settled the lane's floor is below them.
 
-        Left are those behind a topic that is still being checked, those beyond the round's bytes, and all when the
-        lease may have ended.
+        Left are those behind a topic that is still being checked, those beyond the round's bytes, those for which the
+        producer has no room in this round, and all when the lease may have ended.
         """
         at = 0
         while at < len(rows):
-            if time.monotonic() >= lane.deadline or self._round_bytes >= self._most_bytes:
+            if time.monotonic() >= lane.deadline or self._round_bytes >= self._most_bytes or sender in self._full:
                 return False
             chunk = self._fitting(rows[at : at + CHUNK])
             consumed, sent = self._produce(lane, chunk, sender)
@@ -209,8 +214,10 @@ class Publisher:
         self, lane: Lane, row: Row, sender: Sender, error: BufferError | KafkaException, payload: str, extra: list[Any]
     ) -> int | None:
         """After `produce` raised: a full queue is waited for, anything else is a failed attempt."""
+        until = min(lane.deadline, time.monotonic() + FULL_SECONDS)
         while isinstance(error, BufferError):
-            if time.monotonic() >= lane.deadline:
+            if time.monotonic() >= until:
+                self._full.add(sender)
                 return None
             sender.poll(0.005)
             if row[PARTITION_KEY] in lane.held_keys:

@@ -52,6 +52,11 @@ class Senders:
         """Reports to wait for in a round; those of the other producers come when they come."""
         return self.main.outstanding
 
+    @property
+    def expecting(self) -> bool:
+        """Whether any report is still to come."""
+        return any(sender.outstanding for sender in (self.main, *self._others()))
+
     def poll(self, timeout: float) -> None:
         """Serves delivery reports of all producers; waits on the one for all."""
         for sender in self._others():
@@ -73,10 +78,10 @@ class Senders:
 
     def judge(self, busy: Iterable[Lane], now: float) -> None:
         """Finds lanes whose reports are overdue: first the broker is asked, then producers change, then we purge."""
+        if self._retired:
+            self._close_empty()
         stuck = [lane for lane in busy if lane.outstanding and now - lane.produced_at > self._suspect_after]
         if not stuck:
-            if self._retired:
-                self._close_empty()
             return
         self._topics.ping()
         late = [lane for lane in stuck if now - lane.produced_at > self._deadline]
@@ -137,7 +142,9 @@ class Senders:
                 self._quarantine = None
             elif sender in self._retired:
                 self._retired.remove(sender)
-            sender.purge_and_close(1.0)
+            if sender.purge_and_close(1.0):
+                # Their lanes would wait for them for ever.
+                raise ProducerLost("The producer gave no report of what it was told to give up.")
 
     def _close_empty(self) -> None:
         for sender in [sender for sender in self._retired if not sender.outstanding]:

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from outbox.errors import ProducerLost
 from outbox.kafka.topics import TopicState
+from outbox.relay import publish
 from outbox.relay.failures import SERIALISATION
 from outbox.relay.lanes import ID, Lane, Row
 from outbox.relay.publish import CHUNK, Publisher
@@ -306,6 +307,21 @@ def test_a_full_queue_is_waited_for() -> None:
     assert room.outlet.polls == 3
     assert target.outstanding == 5
     assert target.ids == [each[ID] for each in rows[:30]]
+
+
+def test_a_queue_that_stays_full_is_left_after_a_moment_for_the_rest_of_the_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What fills it may be stuck, and the lanes of other producers are not."""
+    monkeypatch.setattr(publish, "FULL_SECONDS", 0.01)
+    room = Room(room=0)
+    assert not room.publish(lane("a"), row())
+    polls = room.outlet.polls
+    assert not room.publish(lane("b"), row())
+    assert room.outlet.polls == polls
+    room.publisher.start_round()
+    assert not room.publish(lane("b"), row())
+    assert room.outlet.polls > polls
 
 
 def test_a_queue_that_stays_full_is_left_at_the_end_of_the_lease() -> None:
