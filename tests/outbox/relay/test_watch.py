@@ -160,6 +160,8 @@ def test_a_look_at_a_known_lane_does_not_walk_over_what_was_drained(session: Con
         pinning.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         pinning.execute("SELECT FROM outbox_events LIMIT 1")
         tables.execute("UPDATE outbox_events SET status = 'sent'")
+        # What earlier tests left in the statistics may make any index of the tenant look as good.
+        tables.execute("ANALYZE outbox_events")
         put_lane(tables, "acme", floor="2001-01-01")
         from_the_beginning = pages_read(session)
         tables.execute("UPDATE outbox_lanes SET floor = clock_timestamp()")
