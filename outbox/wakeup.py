@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from outbox.models.names import TENANT_PATTERN
+from outbox.models.names import TENANT_MAX_LENGTH, TENANT_PATTERN
 
 CHANNEL = "outbox_wake"
 EVERYONE = "*"
@@ -30,7 +30,7 @@ def parse(payload: str) -> frozenset[str] | None:
     """The tenants that a payload names, None for everyone. What names no tenant is left out: anyone can NOTIFY."""
     if payload == EVERYONE:
         return None
-    return frozenset(name for name in payload.split(",") if _is_tenant(name))
+    return frozenset(name for name in payload.split(",") if len(name) <= TENANT_MAX_LENGTH and _is_tenant(name))
 
 
 class Coalescer:

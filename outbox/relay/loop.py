@@ -255,7 +255,8 @@ class Relay:
         self._idle_looks += 1
         self._look_at = now + min(IDLE_LOOKS[step], self._settings.idle_seconds)
         for lane in self._tenure.lanes.values():
-            lane.wake()
+            if not lane.leaving:
+                lane.look_again()
 
     def _is_empty(self) -> bool:
         """Nothing under way, and a search that began after the last work has found nothing."""

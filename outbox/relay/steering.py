@@ -110,13 +110,16 @@ class Steering:
 
     def claim(self, now: float, *, limit: int) -> None:
         """Asks for lanes of candidates, up to `limit` held in all."""
-        free = limit - sum(not lane.leaving for lane in self.tenure.lanes.values())
+        free = self._free(limit)
         if free <= 0 or not self.tenure.candidates or now - self._claim_at < CLAIM_SECONDS:
             return
         names = self.tenure.due(now)
         if names:
             self._claim_at = now
             self.tenure.claim(names, limit=free, now=now)
+
+    def _free(self, limit: int) -> int:
+        return limit - sum(not lane.leaving for lane in self.tenure.lanes.values())
 
     def leave_all(self) -> None:
         """Every lane is given back as soon as it has nothing under way."""
@@ -129,7 +132,8 @@ class Steering:
         self._renewing = True
         for lane in self.tenure.lanes.values():
             # For what NOTIFY did not tell, and for what committed late.
-            lane.look_again()
+            if not lane.leaving:
+                lane.look_again()
         self.watcher.vitals.lanes = len(self.tenure.lanes)
         metrics.LANES_HELD.set(len(self.tenure.lanes))
         self.watcher.vitals.published = self.published
@@ -137,7 +141,9 @@ class Steering:
 
     def next_duty(self, now: float) -> float:
         """Seconds until something is due here."""
-        due = [self._renew_at, *self.tenure.candidates.values()]
+        due = [self._renew_at]
+        if self._free(self.tenure.target) > 0:
+            due += self.tenure.candidates.values()
         return max(CLAIM_SECONDS, min(due) - now)
 
     # settling
