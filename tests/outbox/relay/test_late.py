@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from outbox import sql
 from outbox.relay import late
@@ -339,22 +336,6 @@ STEPS = {
     World.die: 1,
 }
 OFTEN = [step for step, times in STEPS.items() for _ in range(times)]
-
-
-@given(st.lists(st.tuples(st.sampled_from(OFTEN), st.integers(0, SECOND_US)), min_size=60, max_size=60))
-@settings(max_examples=150)
-def test_whatever_is_committed_is_published_in_order_however_late_it_appears(
-    steps: list[tuple[Callable[[World, int], None], int]],
-) -> None:
-    world = World()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(late, "query", world.query)
-        for step, number in steps:
-            step(world, number)
-            assert world.a_next_holder_would_miss_nothing()
-            assert world.no_key_was_overtaken()
-        world.end()
-    assert world.no_key_was_overtaken()
 
 
 # Real transactions
