@@ -100,9 +100,6 @@ class Stage:
     def wait_until_all_sent(self, *, timeout: float = HANG_GUARD_SECONDS) -> None:
         wait_until(all_sent, timeout=timeout)
 
-    def wait_until_some_are_sent_or(self, ended: Callable[[], bool]) -> None:
-        wait_until(lambda: sent() > 0 or ended(), timeout=HANG_GUARD_SECONDS)
-
     def judge(self) -> history.Verdict:
         return history.read(
             database_url=self.environment["DATABASE_URL"],

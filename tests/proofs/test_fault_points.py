@@ -11,12 +11,12 @@ import pytest
 from outbox import conf
 from somabrain.embedded.leash import Leashed
 from tests.proofs.faults import MOMENTS, STEPS
-from tests.proofs.stage import HANG_GUARD_SECONDS, Stage
+from tests.proofs.stage import HANG_GUARD_SECONDS, Stage, all_sent
 from tests.support.processes import clean_environment
+from tests.support.waiting import wait_until
 
-# Two waves of tenants, so that lanes are claimed, and run dry and are given back, more than once.
-FIRST = {f"tenant-{number}": 300 for number in range(5)}
-SECOND = {f"later-{number}": 300 for number in range(5)}
+MOST_WAVES = 20
+"""Each wave of tenants is claimed, runs dry and is given back; a wave's lanes may all go in one transaction."""
 
 
 @pytest.mark.timeout(300)
@@ -35,9 +35,11 @@ def test_death_at_a_step_loses_nothing(step: str, moment: str, stage: Stage, tmp
         },
     )
     try:
-        stage.seed(FIRST)
-        stage.wait_until_some_are_sent_or(lambda: victim.returncode is not None)
-        stage.seed(SECOND)
+        for wave in range(MOST_WAVES):
+            stage.seed({f"tenant-{wave}-{number}": 100 + 100 * number for number in range(5)})
+            wait_until(lambda: victim.returncode is not None or all_sent(), timeout=HANG_GUARD_SECONDS)
+            if victim.returncode is not None:
+                break
         assert victim.wait(timeout=HANG_GUARD_SECONDS) == -signal.SIGKILL, victim.log.read_text()
     finally:
         victim.kill()
