@@ -15,6 +15,9 @@ import psutil
 import psycopg
 import pytest
 from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from psycopg import sql
 
 from somabrain.embedded import kafka, postgres
@@ -44,6 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in needs.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(needs[name])
+
+
+@receiver(connection_created)
+def _let_tests_flush(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """The log of operators' actions refuses to be emptied, as tests of transactions do with every table."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET outbox.may_truncate_operator_actions = 'on'")
 
 
 @pytest.fixture(scope="session")

@@ -117,10 +117,19 @@ class OutboxEvent(models.Model):
                 condition=Q(status=EventStatus.FAILED),
             ),
             BTreeIndex(
-                fields=["error_class", "tenant_id", "id"],
-                name="ix_outbox_dead_class",
+                fields=["error_class", "tenant_id", "created_at"],
+                name="ix_outbox_dead_letter_class",
                 condition=Q(status=EventStatus.FAILED),
             ),
+            BTreeIndex(
+                fields=["topic", "tenant_id", "created_at"],
+                name="ix_outbox_dead_letter_topic",
+                condition=Q(status=EventStatus.FAILED),
+            ),
+        )
+        permissions = (
+            ("replay_outboxevent", "Can have outbox events published again"),
+            ("discard_outboxevent", "Can discard outbox events"),
         )
 
     def __str__(self) -> str:
