@@ -77,6 +77,9 @@ class OutboxSettings:
     notify_interval_seconds: float = _setting(
         0.005, "Shortest time between two NOTIFY of one process.", at_least=0, at_most=10
     )
+    backlog_seconds: float = _setting(
+        5.0, "Shortest pause between two counts of what waits, all processes together.", above=0, at_most=3_600
+    )
     relays_per_host: int | None = _setting(
         None, "How many qcluster workers of a host run a relay; unset: all of them.", at_least=0
     )

@@ -9,9 +9,25 @@ from typing import Any
 from django.db import connection, models
 
 from docs._ext.markdown import code, table
-from outbox.models import OutboxAttempt, OutboxEvent, OutboxLane, OutboxRelay, TenantPolicy
+from outbox.models import (
+    BacklogCount,
+    OutboxAttempt,
+    OutboxEvent,
+    OutboxLane,
+    OutboxRelay,
+    TenantBacklog,
+    TenantPolicy,
+)
 
-MODELS: tuple[type[models.Model], ...] = (OutboxEvent, OutboxAttempt, OutboxLane, OutboxRelay, TenantPolicy)
+MODELS: tuple[type[models.Model], ...] = (
+    OutboxEvent,
+    OutboxAttempt,
+    OutboxLane,
+    OutboxRelay,
+    TenantPolicy,
+    TenantBacklog,
+    BacklogCount,
+)
 
 
 def markdown() -> str:

@@ -32,7 +32,7 @@ class TenantPolicy(models.Model):
     backlog_limit = models.BigIntegerField(
         null=True,
         blank=True,
-        help_text="Pending events above which the tenant counts as overloaded; empty: no limit.",
+        help_text="Pending events at which no more are accepted; empty: no limit.",
         validators=[MinValueValidator(1)],
     )
     paused = models.BooleanField(default=False, db_default=False)
@@ -42,7 +42,7 @@ class TenantPolicy(models.Model):
     retention_days = models.IntegerField(
         null=True,
         blank=True,
-        help_text="Days that sent events are kept; empty: for ever.",
+        help_text="Days that sent and discarded events are kept; empty: OUTBOX_RETENTION_DAYS.",
         validators=[MinValueValidator(1)],
     )
     updated_at = models.DateTimeField(auto_now=True)
@@ -50,6 +50,14 @@ class TenantPolicy(models.Model):
     class Meta:
         db_table = "outbox_tenant_policies"
         verbose_name_plural = "tenant policies"
+        # Every process that enqueues asks for the limits again and again.
+        indexes = (
+            models.Index(
+                fields=["tenant_id", "backlog_limit"],
+                name="ix_outbox_backlog_limit",
+                condition=Q(backlog_limit__isnull=False),
+            ),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=Q(tenant_id__regex=TENANT_PATTERN) | Q(tenant_id=EVERY_TENANT), name="ck_outbox_policy_tenant"

@@ -43,7 +43,7 @@ class Tables:
         return row if len(row) > 1 else next(iter(row.values()))
 
     def empty(self) -> None:
-        names = ("attempts", "events", "lanes", "relays", "tenant_policies")
+        names = ("attempts", "events", "lanes", "relays", "tenant_policies", "tenant_backlogs", "backlog_counts")
         self.execute(";".join(f"DELETE FROM outbox_{name}" for name in names))  # noqa: S608
 
     def add(self, *keys: str, tenant: str = "acme", topic: str = "news", **columns: Any) -> list[int]:
@@ -125,7 +125,7 @@ def insert_event(session: psycopg.Connection[Any], tenant: str, topic: str, key:
 def tables(db: None) -> Iterator[Tables]:
     """Empty tables, and empty again at the end.
 
-    Emptying these five takes milliseconds; Django's flush of all tables takes most of a second.
+    Emptying these takes milliseconds; Django's flush of all tables takes most of a second.
     """
     opened = Tables()
     opened.empty()

@@ -1,0 +1,3 @@
+from tests.outbox.relay.conftest import tables
+
+__all__ = ["tables"]

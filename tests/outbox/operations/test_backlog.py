@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from outbox import counting
+from outbox.operations.backlog import CountFailed, TenantFigures, snapshot
+from tests.outbox.relay.conftest import Tables
+
+NOW = timedelta(0)
+
+
+def test_before_the_first_count_nothing_is_known(tables: Tables) -> None:
+    found = snapshot()
+    assert (found.taken_at, found.age, found.tenants) == (None, None, ())
+
+
+def test_figures_are_those_of_the_last_count(tables: Tables) -> None:
+    tables.add("k", created_at="2024-05-01")
+    tables.add("k", "k", created_at="2024-06-01")
+    tables.add("k", status="scheduled", available_at="2100-01-01")
+    tables.add("k", tenant="zeta", status="failed")
+    found = snapshot(refresh_if_older_than=NOW)
+    may = datetime(2024, 5, 1, tzinfo=UTC)
+    assert found.tenants == (
+        TenantFigures(tenant_id="acme", pending=3, oldest_pending_at=may, scheduled=1, failed=0),
+        TenantFigures(tenant_id="zeta", failed=1),
+    )
+    totals = found.totals
+    assert (totals.tenants, totals.pending, totals.oldest_pending_at) == (1, 3, may)
+    assert (totals.scheduled, totals.failed) == (1, 1)
+
+
+def test_tenants_that_wait_longest_come_first(tables: Tables) -> None:
+    for tenant, month in (("young", 3), ("old", 1), ("middle", 2)):
+        tables.add("k", tenant=tenant, created_at=f"2024-0{month}-01")
+    tables.add("k", tenant="dead", status="failed")
+    tables.add("k", "k", tenant="deadly", status="failed")
+    found = snapshot(refresh_if_older_than=NOW)
+    assert [each.tenant_id for each in found.tenants] == ["old", "middle", "young", "deadly", "dead"]
+
+
+def test_an_empty_outbox_has_been_counted_too(tables: Tables) -> None:
+    found = snapshot(refresh_if_older_than=NOW)
+    assert found.taken_at is not None
+    assert found.age is not None
+    assert (found.tenants, found.totals.pending) == ((), 0)
+
+
+def test_figures_that_are_young_enough_are_not_counted_again(
+    tables: Tables, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    before = snapshot(refresh_if_older_than=NOW)
+    tables.add("k")
+    tables.execute("UPDATE outbox_backlog_counts SET next_at = '2001-01-01'")
+    with django_assert_num_queries(1):
+        found = snapshot(refresh_if_older_than=timedelta(hours=1))
+    assert (found.taken_at, found.tenants) == (before.taken_at, ())
+
+
+def test_nobody_counts_again_before_the_pause_is_over(tables: Tables) -> None:
+    before = snapshot(refresh_if_older_than=NOW)
+    tables.add("k")
+    found = snapshot(refresh_if_older_than=NOW)
+    assert (found.taken_at, found.tenants) == (before.taken_at, ())
+
+
+def test_while_somebody_else_counts_the_last_figures_stand(tables: Tables) -> None:
+    tables.add("k")
+    before = snapshot(refresh_if_older_than=NOW)
+    tables.execute("UPDATE outbox_backlog_counts SET next_at = '2001-01-01'")
+    assert counting.claim(tables.session) is not None
+    tables.add("k")
+    assert snapshot(refresh_if_older_than=NOW).totals == before.totals
+
+
+def test_a_count_that_fails_is_the_outboxs_own_error(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*, alias: str) -> bool:
+        raise psycopg.OperationalError("no\nroute")
+
+    monkeypatch.setattr(counting, "count_if_due", fail)
+    with pytest.raises(CountFailed, match="could not be counted: no route"):
+        snapshot(refresh_if_older_than=NOW)
