@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -41,10 +42,27 @@ def relays(servers: Servers, *, count: int) -> Iterator[None]:
     if count == 0:
         yield
         return
-    with _started(servers, "manage.py", "outbox", "relay") as process:
+    with _relay(servers, "manage.py", "outbox", "relay"), relays(servers, count=count - 1):
+        yield
+
+
+@contextmanager
+def reporting_relay(servers: Servers) -> Iterator[dict[str, float]]:
+    """One relay; after the block the dictionary has the time of each delivery report, by dedupe key."""
+    reported: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        file = Path(directory) / "reports.json"
+        with _relay(servers, "-m", "bench.reporting", str(file)):
+            yield reported
+        reported.update(json.loads(file.read_text()))
+
+
+@contextmanager
+def _relay(servers: Servers, *arguments: str) -> Iterator[None]:
+    """At work for the whole block, and ended by SIGTERM."""
+    with _started(servers, *arguments) as process:
         _wait_for_relay(servers, process, already=_fleet(servers))
-        with relays(servers, count=count - 1):
-            yield
+        yield
         if (code := process.stop(timeout=_STOP_SECONDS)) != 0:
             raise SystemExit(f"A relay ended with {code}:\n{_last_words(process)}")
 

@@ -1,18 +1,12 @@
-"""From the commit of an event to its delivery report, one relay, nothing else to do.
-
-The report itself cannot be seen from outside. What can be seen is later: `sent_at`, written after it, and the arrival
-at a consumer. The first is what is judged.
-"""
+"""From the commit of an event to its delivery report, one relay, nothing else to do."""
 
 from __future__ import annotations
 
 from functools import partial
 
-import psycopg
-
 from bench import load
 from bench.measure import percentile
-from bench.processes import relays
+from bench.processes import reporting_relay
 from bench.report import Figure, at_most
 from bench.rounds import Options, fresh_topic
 from bench.servers import Servers
@@ -54,17 +48,11 @@ def run(servers: Servers, options: Options) -> list[Figure]:
 def _round(servers: Servers, *, seconds: float) -> tuple[list[float], list[float]]:
     journal = Journal()
     load.empty(servers.database_url)
-    with fresh_topic(servers) as topic, relays(servers, count=1):
+    with fresh_topic(servers) as topic, reporting_relay(servers) as reported:
         commit = partial(commit_steadily, topic=topic, tenants=_TENANTS, per_second=_PER_SECOND)
         commit(Journal(), seconds=_WARM_UP_SECONDS)
         with consuming(journal, bootstrap_servers=servers.kafka, topic=topic):
             commit(journal, seconds=seconds)
             journal.wait_until_all_received()
-    return _to_sent_at(servers, journal), journal.latencies_ms()
-
-
-def _to_sent_at(servers: Servers, journal: Journal) -> list[float]:
-    with psycopg.connect(servers.database_url) as connection:
-        rows = connection.execute("SELECT dedupe_key, extract(epoch FROM sent_at)::float8 FROM outbox_events")
-        sent: dict[str, float] = dict(rows.fetchall())
-    return [(sent[key] - at) * 1_000 for key, at in journal.committed.items()]
+    to_report = [(reported[key] - at) * 1_000 for key, at in journal.committed.items()]
+    return to_report, journal.latencies_ms()

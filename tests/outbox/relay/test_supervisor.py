@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import threading
@@ -344,3 +345,27 @@ def test_a_drained_relay_leaves_neither_lease_nor_row(running: Supervisor) -> No
     running.stop()
     wait_until(lambda: not OutboxRelay.objects.exists())
     assert not OutboxLane.objects.filter(owner__isnull=False).exists()
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    threshold = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+
+
+@pytest.mark.usefixtures("collector")
+def test_python_looks_for_cycles_less_often_while_a_relay_runs_but_still_does() -> None:
+    gc.set_threshold(700, 10, 10)
+    Stage(ends).supervisor.run()
+    assert gc.isenabled()
+    assert gc.get_threshold() == (supervisor.COLLECT_AFTER, 10, 10)
+    assert gc.get_freeze_count() > 10_000
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_rarer_search_that_somebody_has_set_stays() -> None:
+    gc.set_threshold(100_000, 50, 100)
+    Stage(ends).supervisor.run()
+    assert gc.get_threshold() == (100_000, 50, 100)
