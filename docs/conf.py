@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # The pages show what the code has, not what this shell has set.
-for name in [name for name in os.environ if name.startswith(("OUTBOX_", "KAFKA_"))]:
+for name in [name for name in os.environ if name.startswith(("OUTBOX_", "CIRCUITS_", "KAFKA_"))]:
     del os.environ[name]
 os.environ.update(DEBUG="true", DJANGO_SETTINGS_MODULE="somabrain.settings")
 django.setup()

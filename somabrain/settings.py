@@ -106,8 +106,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 KAFKA = _kafka()
 # Without a broker's address, that of the embedded one: a function, since it is known only once that runs.
 OUTBOX_KAFKA_CONFIG: Any = KAFKA if "bootstrap.servers" in KAFKA else "somabrain.embedded.broker.client_config"
-# The outbox parses its own settings, and reports those that it does not know.
-globals().update({name: value for name, value in os.environ.items() if name.startswith("OUTBOX_")})
+# Both apps parse their own settings, and report those that they do not know.
+globals().update({name: value for name, value in os.environ.items() if name.startswith(("OUTBOX_", "CIRCUITS_"))})
 
 # `retry` counts from the moment a task is fetched, so it must outlast the tasks fetched ahead of it; a
 # positive `save_limit` would lock and load every finished task; workers run a relay, so none is recycled.

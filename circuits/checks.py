@@ -1,0 +1,31 @@
+"""System checks: a setting that cannot work stops the start with one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, register
+from django.db import connections
+
+from circuits import conf
+
+
+@register("circuits")
+def check_settings(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    return [Error(str(problem), id="circuits.E001", obj=problem.name) for problem in conf.problems()]
+
+
+@register("circuits")
+def check_database(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    if conf.problems():
+        return []
+    alias = conf.get().database
+    if alias not in connections.settings:
+        known = ", ".join(connections.settings)
+        message = f"CIRCUITS_DATABASE={alias!r}: no such alias in DATABASES; known are {known}."
+        return [Error(message, id="circuits.E002")]
+    if connections[alias].vendor != "postgresql":
+        return [Error(f"CIRCUITS_DATABASE={alias!r}: circuits need PostgreSQL.", id="circuits.E003")]
+    return []

@@ -1,0 +1,6 @@
+"""Rows and constraints."""
+
+from circuits.models.circuit import TenantCircuit
+from circuits.models.transition import CircuitTransition
+
+__all__ = ["CircuitTransition", "TenantCircuit"]

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from django.db import models
+
+from circuits.events import Why
+from circuits.models.functions import ClockTimestamp
+from circuits.names import NAME_MAX_LENGTH
+
+
+class CircuitTransition(models.Model):
+    """One change of a circuit. Only ever added to: the database refuses to change or delete a row."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.CharField(max_length=NAME_MAX_LENGTH, db_collation="C")
+    name = models.CharField(max_length=NAME_MAX_LENGTH, db_collation="C")
+    at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    from_state = models.CharField(max_length=16)
+    to_state = models.CharField(max_length=16)
+    why = models.CharField(
+        max_length=32, choices=[(each.value, each.value.replace("_", " ")) for each in Why], help_text="What moved it."
+    )
+    by = models.CharField(max_length=150, blank=True, default="", db_default="", help_text="Empty: nobody, by itself.")
+    reason = models.TextField(blank=True, default="", db_default="", help_text="What staff said.")
+    until = models.DateTimeField(null=True, blank=True, help_text="When what staff decided ends by itself.")
+    failures = models.IntegerField(default=0, db_default=0, help_text="Failures counted at that moment.")
+    calls = models.IntegerField(null=True, blank=True, help_text="Calls in the window, in mode rate.")
+    error_code = models.CharField(max_length=64, blank=True, default="", db_default="", help_text="The last failure's.")
+    epoch = models.BigIntegerField(help_text="The epoch that began.")
+
+    class Meta:
+        db_table = "circuits_transitions"
+        ordering = ("-id",)
+        indexes = (models.Index(fields=("tenant_id", "name", "-id"), name="ix_circuit_history"),)
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.name}: {self.from_state} -> {self.to_state}"
