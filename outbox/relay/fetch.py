@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import groupby
 from operator import itemgetter
 
 from outbox import conf, sql
-from outbox.relay.lanes import ATTEMPTS, BYTES, ID, PAYLOAD, Lane, N, Row
+from outbox.relay.lanes import ATTEMPTS, BYTES, HEADERS, ID, PAYLOAD, Lane, N, Row
 from outbox.relay.session import Connection, numbers, query
 
 INLINE_BYTES = 8_192
 """Payloads up to this size come with the fetch; larger ones are read when it is their turn."""
 GROUP_BYTES = 2_000_000
 """How much of the larger ones is read at a time."""
+
+_REPLAYED = '"replay": '
+"""Stands in the headers of an event that an operator has made pending again, as PostgreSQL prints them."""
 
 Batch = tuple[Lane, list[Row]]
 
@@ -31,17 +34,24 @@ def fetch(connection: Connection, lanes: list[Lane], quotas: list[int]) -> list[
     return batches
 
 
-def go_back_for_retries(connection: Connection, lanes: Iterable[Lane]) -> None:
+def go_back_for_retries(connection: Connection, lanes: Iterable[Lane], *, replayed: Collection[Lane] = ()) -> None:
     """Sends lanes back in which a retry has become due: it stands behind the cursor, and its key is blocked no more.
 
     Whoever made it due has lowered the lane's floor with it. Call it after reading and before producing, or the key's
-    successors might overtake it.
+    successors might overtake it. `replayed` are lanes of which replayed events were read: older ones of the same key may
+    have become pending with them.
     """
     dead_letters_block = conf.get().dead_letter_blocks_key
     careful = {lane.tenant: lane for lane in lanes if lane.blocked or dead_letters_block}
+    careful.update((lane.tenant, lane) for lane in replayed)
     if careful:
         for tenant, floor in query(connection, sql.load("floors"), {"tenants": list(careful)}):
             careful[tenant].notice_floor(floor)
+
+
+def has_replays(rows: Iterable[Row]) -> bool:
+    """Whether an operator has had any of these events published before, or given up and taken back."""
+    return any(row[HEADERS] is not None and _REPLAYED in row[HEADERS] for row in rows)
 
 
 def large_payloads(connection: Connection, rows: list[Row]) -> dict[int, str]:

@@ -14,7 +14,7 @@ from outbox.kafka.config import client_config, producer_config
 from outbox.kafka.producer import Sender
 from outbox.kafka.topics import TopicDirectory
 from outbox.relay import metrics
-from outbox.relay.fetch import fetch, go_back_for_retries, large_payloads
+from outbox.relay.fetch import fetch, go_back_for_retries, has_replays, large_payloads
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.late import LookedBehind, Lookout
 from outbox.relay.outcome import Outcomes
@@ -161,7 +161,11 @@ class Relay:
                 lane.has_looked(self._lookout.latest)
         fetched = {lane.tenant: rows for lane, rows in fetch(self._connection, part.lanes, part.quotas)}
         batches = self._lookout.add_late((lane, fetched.get(lane.tenant, [])) for lane in part.lanes)
-        go_back_for_retries(self._connection, (batch.lane for batch in batches if batch.behind or batch.rows))
+        go_back_for_retries(
+            self._connection,
+            (batch.lane for batch in batches if batch.behind or batch.rows),
+            replayed=[batch.lane for batch in batches if has_replays(batch.behind) or has_replays(batch.rows)],
+        )
         for batch, quota in zip(batches, part.quotas, strict=True):
             whole = batch.lane.rewind_to is not None or self._publish_batch(batch, now)
             batch.lane.in_round = False
@@ -221,7 +225,8 @@ class Relay:
         if not self.steering.listener.waiting or self._in_express or self._stopping:
             return
         now = time.monotonic()
-        if now - self._express_at < EXPRESS_SECONDS:
+        # Nor right after a claim: what was heard now could not be claimed, and would wait for the round's end.
+        if now - max(self._express_at, self.steering.claimed_at) < EXPRESS_SECONDS:
             return
         self._express_at, self._in_express = now, True
         try:

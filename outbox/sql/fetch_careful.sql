@@ -1,6 +1,8 @@
 -- fetch.sql for lanes with keys that wait for a retry (or, by setting, behind a dead letter).
 -- Events of such keys come back with attempts = -1 and no payload, so that the cursor moves past them and the backlog
 -- of a waiting key is walked once a tenure. They count against the quota: the work of a round stays bounded.
+-- A retry holds up what comes after it, and nothing before: several events of a key may wait for different times, and a
+-- replayed one may be older than all of them. Left out, it would be passed over, and found by find_stranded.sql alone.
 -- Scalar subqueries with LIMIT, not EXISTS: the planner would hash every waiting event of all tenants.
 SELECT lane.n, e.id, e.topic, e.dedupe_key, e.partition_key,
        CASE WHEN e.payload_bytes <= %(inline)s AND NOT e.waits THEN e.payload::text END,
@@ -20,6 +22,7 @@ CROSS JOIN LATERAL (
                    SELECT true FROM outbox_events retry
                    WHERE retry.status = 'scheduled' AND retry.attempts > 0
                      AND retry.tenant_id = event.tenant_id AND retry.partition_key = event.partition_key
+                     AND (retry.created_at, retry.id) < (event.created_at, event.id)
                    LIMIT 1
                ), false)
                OR %(dead_letters_block)s AND coalesce((

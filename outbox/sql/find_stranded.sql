@@ -13,6 +13,7 @@ FROM (
                   SELECT true FROM outbox_events retry
                   WHERE retry.status = 'scheduled' AND retry.attempts > 0
                     AND retry.tenant_id = e.tenant_id AND retry.partition_key = e.partition_key
+                    AND (retry.created_at, retry.id) < (e.created_at, e.id)
                   LIMIT 1
               ), false)
               OR %(dead_letters_block)s AND coalesce((

@@ -18,6 +18,7 @@ CROSS JOIN LATERAL (
               SELECT true FROM outbox_events retry
               WHERE retry.status = 'scheduled' AND retry.attempts > 0
                 AND retry.tenant_id = event.tenant_id AND retry.partition_key = event.partition_key
+                AND (retry.created_at, retry.id) < (event.created_at, event.id)
               LIMIT 1
           ), false)
           OR %(dead_letters_block)s AND coalesce((

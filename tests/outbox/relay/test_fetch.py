@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 
 from outbox import sql
-from outbox.relay.fetch import GROUP_BYTES, INLINE_BYTES, fetch, go_back_for_retries, large_payloads
+from outbox.relay.fetch import GROUP_BYTES, INLINE_BYTES, fetch, go_back_for_retries, has_replays, large_payloads
 from outbox.relay.lanes import ATTEMPTS, BYTES, CREATED, HEADERS, ID, PARTITION_KEY, PAYLOAD, Lane, Row
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import Tenure
@@ -119,6 +119,15 @@ def test_a_key_in_retry_blocks_its_successors(session: Connection, tables: Table
     assert waiting(rows) == blocked
     assert ids(rows) == blocked + free
     assert [row[PAYLOAD] for row in rows[:2]] == [None, None]
+
+
+def test_a_retry_blocks_nothing_that_comes_before_it(session: Connection, tables: Tables) -> None:
+    """Of two failed events of a key the older one may become due first; and a replayed event may be older than both."""
+    (older,) = tables.add("k")
+    tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
+    newer = tables.add("k")
+    rows = read(session, careful())["acme"]
+    assert (ids(rows), waiting(rows)) == ([older, *newer], newer)
 
 
 def test_a_key_in_retry_of_another_tenant_blocks_nobody(session: Connection, tables: Tables) -> None:
@@ -274,6 +283,23 @@ def test_a_second_retry_that_becomes_due_is_noticed_as_well(session: Connection,
     go_back_for_retries(session, [held])
     held.apply_rewind()
     assert [row[PARTITION_KEY] for row in read(session, held)["acme"]] == ["k", "l", "m", "l"]
+
+
+def test_a_replayed_event_is_not_overtaken_by_a_later_one_replayed_with_it(session: Connection, tables: Tables) -> None:
+    """The cursor may stand between two of a key that become pending in one transaction."""
+    older, between, newer = tables.add("k", "", "k")
+    tables.execute("UPDATE outbox_events SET status = 'failed' WHERE partition_key = 'k'")
+    held = claimed(session, "acme")
+    (rows,) = read(session, held).values()
+    assert ids(rows) == [between]
+    held.cursor, held.cursor_id = rows[-1][CREATED], rows[-1][ID]
+    tables.execute(sql.load("replay"), ids=[older, newer], statuses=["failed"])
+    (rows,) = read(session, held).values()
+    assert ids(rows) == [newer]
+    assert has_replays(rows)
+    go_back_for_retries(session, [held], replayed=[held])
+    held.apply_rewind()
+    assert ids(read(session, held)["acme"]) == [older, between, newer]
 
 
 def test_a_lane_without_keys_in_retry_is_not_asked_about(session: Connection, tables: Tables) -> None:
