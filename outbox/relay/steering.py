@@ -51,7 +51,8 @@ class Steering:
         self._settling: dict[int, list[Lane]] = {}
         self._renewing = False
         self._renew_at = 0.0
-        self._claim_at = 0.0
+        self.claimed_at = 0.0
+        """When lanes were last asked for; monotonic seconds."""
 
     # news
 
@@ -111,11 +112,11 @@ class Steering:
     def claim(self, now: float, *, limit: int) -> None:
         """Asks for lanes of candidates, up to `limit` held in all."""
         free = self._free(limit)
-        if free <= 0 or not self.tenure.candidates or now - self._claim_at < CLAIM_SECONDS:
+        if free <= 0 or not self.tenure.candidates or now - self.claimed_at < CLAIM_SECONDS:
             return
         names = self.tenure.due(now)
         if names:
-            self._claim_at = now
+            self.claimed_at = now
             self.tenure.claim(names, limit=free, now=now)
 
     def _free(self, limit: int) -> int:

@@ -56,6 +56,15 @@ class MockCluster:
             self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1),
         )
 
+    def lead(self, name: str, *, broker: int, partitions: int = 4) -> None:
+        """Make a topic, all of whose partitions this broker leads."""
+        self.create_topic(name, partitions=partitions)
+        for number in range(partitions):
+            self._do(
+                "set a leader",
+                self._library.rd_kafka_mock_partition_set_leader(self._cluster, name.encode(), number, broker),
+            )
+
     def fail_topic(self, name: str, code: int) -> None:
         """Answer every question for the topic's metadata with an error; code 0 takes it back."""
         self._library.rd_kafka_mock_topic_set_error(self._cluster, name.encode(), code)
@@ -120,6 +129,7 @@ _SIGNATURES = {
     "rd_kafka_mock_cluster_destroy": (None, [c_void_p]),
     "rd_kafka_mock_cluster_bootstraps": (c_char_p, [c_void_p]),
     "rd_kafka_mock_topic_create": (c_int, [c_void_p, c_char_p, c_int, c_int]),
+    "rd_kafka_mock_partition_set_leader": (c_int, [c_void_p, c_char_p, c_int32, c_int32]),
     "rd_kafka_mock_topic_set_error": (None, [c_void_p, c_char_p, c_int]),
     "rd_kafka_mock_push_request_errors_array": (None, [c_void_p, c_int16, c_size_t, POINTER(c_int)]),
     "rd_kafka_mock_clear_request_errors": (None, [c_void_p, c_int16]),

@@ -64,3 +64,14 @@ def test_a_late_answer_is_no_answer(mock_cluster: MockCluster) -> None:
     error = deliver(mock_cluster, timeout_ms=300)
     assert error is not None
     assert error.code() == KafkaError._MSG_TIMED_OUT
+
+
+def test_a_topic_stands_and_falls_with_the_broker_that_leads_it() -> None:
+    with MockCluster(brokers=2) as cluster:
+        cluster.lead("near", broker=1)
+        cluster.lead("far", broker=2)
+        cluster.broker_down(2)
+        assert deliver(cluster, topic="near") is None
+        error = deliver(cluster, topic="far", timeout_ms=300)
+        assert error is not None
+        assert error.code() == KafkaError._MSG_TIMED_OUT

@@ -16,13 +16,18 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from pytest_django import Settings
 
+from outbox import wakeup
 from outbox.kafka.message import ReceivedEvent, parse_message
+from outbox.kafka.topics import TopicState
 from outbox.relay.lanes import Lane
 from outbox.relay.loop import Relay
 from outbox.relay.session import Connection, connect
 from tests.support.mock_cluster import MockCluster
+from tests.support.waiting import wait_until
 
 HANG_SECONDS = 60.0
+PATIENT = {"delivery_timeout_seconds": 60, "message_timeout_seconds": 80, "lease_seconds": 600}
+"""Settings with which nothing is overdue, however slow the machine is."""
 
 
 class Tables:
@@ -95,6 +100,10 @@ class Tables:
             tenant=tenant,
             **columns,
         )
+
+    def notify(self, *tenants: str) -> None:
+        """As a process does that has committed something of theirs."""
+        self.execute("SELECT pg_notify(%(channel)s, %(names)s)", channel=wakeup.CHANNEL, names=wakeup.compose(tenants))
 
     def sessions_of_relays(self, name: str) -> list[int]:
         rows = self.execute(
@@ -188,12 +197,46 @@ class Driver:
         """Everything under way is settled, and every lane is given back."""
         self.relay._drain()
 
+    def learn(self, *topics: str) -> None:
+        """Afterwards these topics can be published to without being asked for."""
+        self.until(lambda: all(self.relay._topics.state(topic) is TopicState.OK for topic in topics))
+
+    def tap(self, then: Callable[[list[str]], None] = lambda produced: None) -> list[str]:
+        """The message keys that the producer for all is given from now on; `then` is called after each."""
+        sender, produced = self.relay._senders.main, list[str]()
+        original = sender.produce
+
+        def produce(topic: str, value: str, key: str, *rest: Any) -> None:
+            original(topic, value, key, *rest)
+            produced.append(key)
+            then(produced)
+
+        sender.produce = produce
+        return produced
+
+    def hears(self) -> None:
+        """Returns once there is a notification to hear."""
+        wait_until(lambda: self.steering.listener.waiting)
+
     def lane(self, tenant: str = "acme") -> Lane:
         return self.tenure.lanes[tenant]
 
     @property
     def at_rest(self) -> bool:
         return not self.steering.busy and not self.steering.settling
+
+
+class Clock:
+    """The loop's clock, which moves when it is told to, and a little at each look when it `ticks`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, ticks: float = 0.0) -> None:
+        self.now = time.monotonic()
+        self.ticks = ticks
+        monkeypatch.setattr("outbox.relay.loop.time", self)
+
+    def monotonic(self) -> float:
+        self.now += self.ticks
+        return self.now
 
 
 def consumed(cluster: MockCluster, *, topic: str = "news", partitions: int = 4) -> list[ReceivedEvent]:

@@ -1,5 +1,43 @@
-from tests.outbox.relay.conftest import MakeRelay, Tables, consumed
+"""A relay's rounds, on a real database and a broker in memory."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from outbox.relay.settle import Settle
+from tests.outbox.relay.conftest import (
+    PATIENT,
+    Clock,
+    Driver,
+    MakeRelay,
+    Tables,
+    another_session,
+    consumed,
+    insert_event,
+)
 from tests.support.mock_cluster import MockCluster
+from tests.support.waiting import wait_until
+
+
+def sizes_of_rounds(driver: Driver, produced: list[str], *, until: int) -> list[int]:
+    """How many events each round has produced, until so many are."""
+    sizes = []
+    while len(produced) < until:
+        before = len(produced)
+        driver.round()
+        sizes.append(len(produced) - before)
+    return sizes
+
+
+def lock_lanes(session: psycopg.Connection[Any]) -> None:
+    """Nothing of them can be settled until the session commits."""
+    session.execute("BEGIN; SELECT FROM outbox_lanes FOR UPDATE")
 
 
 def test_an_event_becomes_sent_with_its_receipt(
@@ -12,3 +50,272 @@ def test_an_event_becomes_sent_with_its_receipt(
     (received,) = consumed(mock_cluster)
     assert (row["kafka_partition"], row["kafka_offset"]) == (received.partition, received.offset)
     assert received.event_id == event_id
+
+
+# What a round may hold
+
+
+def test_a_round_is_bounded_in_events(make_relay: MakeRelay, tables: Tables) -> None:
+    driver = make_relay(batch_size=100)
+    driver.learn("news")
+    produced = driver.tap()
+    tables.add_many(350)
+    assert max(sizes_of_rounds(driver, produced, until=350)) == 100
+
+
+def test_a_round_is_bounded_in_bytes(make_relay: MakeRelay, tables: Tables) -> None:
+    driver = make_relay(batch_bytes=50_000)
+    driver.learn("news")
+    produced = driver.tap()
+    for number in range(3):
+        tables.add_many(10, tenant=f"tenant-{number}", payload_bytes=10_000)
+    assert 0 < max(sizes_of_rounds(driver, produced, until=30)) <= 5
+
+
+def test_a_round_does_not_wait_for_late_reports_and_neither_does_another_lane(
+    make_relay: MakeRelay, tables: Tables, mock_cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While reports of a lane are missing, it sends nothing more."""
+    Clock(monkeypatch, ticks=0.001)
+    driver = make_relay(**PATIENT)
+    driver.learn("news")
+    produced = driver.tap()
+    mock_cluster.round_trip(60_000)
+    tables.add("a", "b", tenant="slow")
+    driver.until(lambda: len(produced) == 2)
+    assert driver.lane("slow").outstanding == 2
+    tables.add("c", tenant="slow")
+    tables.add("d", tenant="other")
+    driver.until(lambda: len(produced) == 3)
+    driver.round()
+    assert produced == ["slow:a", "slow:b", "other:d"]
+    assert driver.lane("slow").outstanding == 2
+
+
+# Overlap
+
+
+def test_a_round_is_fetched_and_produced_while_the_one_before_is_settled(make_relay: MakeRelay, tables: Tables) -> None:
+    driver = make_relay(batch_size=50, **PATIENT)
+    driver.learn("news")
+    tables.add_many(100)
+    seen = []
+    with another_session() as blocker:
+
+        def at(produced: list[str]) -> None:
+            if len(produced) == 1:
+                lock_lanes(blocker)
+            elif len(produced) == 100:
+                seen.append((driver.steering.settling, tables.count("sent")))
+                blocker.execute("COMMIT")
+
+        driver.tap(at)
+        driver.until(lambda: tables.count("sent") == 100)
+    assert seen == [(True, 0)]
+
+
+def test_what_is_produced_and_not_settled_stays_within_two_rounds(
+    make_relay: MakeRelay, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, never = Settle.run, threading.Event()
+
+    def slow_settle(job: Settle, *arguments: Any) -> None:
+        never.wait(0.05)
+        settle(job, *arguments)
+
+    monkeypatch.setattr(Settle, "run", slow_settle)
+    driver = make_relay(batch_size=50, **PATIENT)
+    driver.learn("news")
+    unsettled = []
+    driver.tap(lambda produced: unsettled.append(len(produced) - driver.steering.published))
+    tables.add_many(400)
+    driver.until(lambda: tables.count("sent") == 400)
+    assert max(unsettled) == 100
+
+
+def test_a_look_behind_finds_nothing_again_that_is_being_settled(
+    make_relay: MakeRelay, tables: Tables, mock_cluster: MockCluster
+) -> None:
+    driver = make_relay(**PATIENT)
+    driver.learn("news")
+    with another_session() as late, another_session() as blocker:
+
+        def at(produced: list[str]) -> None:
+            if produced[-1] == "acme:early":
+                lock_lanes(blocker)
+            elif produced[-1] == "acme:next":
+                assert tables.count("sent") == 0
+                blocker.execute("COMMIT")
+
+        produced = driver.tap(at)
+        late.execute("BEGIN")
+        insert_event(late, "acme", "news", "late", {})
+        tables.add("early")
+        driver.until(lambda: produced == ["acme:early"] and driver.lane().clean is False and driver.steering.settling)
+        late.execute("COMMIT")
+        tables.add("next")
+        tables.notify("acme")
+        driver.until(lambda: tables.count("sent") == 3)
+    assert produced == ["acme:early", "acme:late", "acme:next"]
+
+
+def test_receipts_of_reports_that_come_during_a_settle_are_stored_with_the_next(
+    make_relay: MakeRelay, tables: Tables
+) -> None:
+    """The lists that a settle was given are its thread's alone."""
+    with MockCluster(brokers=2) as cluster:
+        cluster.lead("near", broker=1)
+        cluster.lead("far", broker=2)
+        cluster.round_trip(300, broker=2)
+        driver = make_relay(kafka_config={"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0}, **PATIENT)
+        driver.learn("near", "far")
+        for number in range(20):
+            tables.add(f"key-{number}", topic="near" if number % 2 else "far")
+        with another_session() as blocker:
+            driver.tap(lambda produced: None if blocker.info.transaction_status else lock_lanes(blocker))
+            driver.until(lambda: driver.steering.settling)
+            assert driver.lane().outstanding == 10
+            while driver.lane().outstanding:
+                driver.relay._senders.poll(0.01)
+            assert driver.steering.settling
+        driver.until(lambda: tables.count("sent") == 20)
+        cluster.round_trip(0, broker=2)
+        found = [event for topic in ("near", "far") for event in consumed(cluster, topic=topic)]
+    receipts = "SELECT id, kafka_partition, kafka_offset FROM outbox_events"
+    assert sorted((event.event_id, event.partition, event.offset) for event in found) == sorted(
+        tuple(row.values()) for row in tables.execute(receipts)
+    )
+
+
+# News
+
+
+def test_a_commit_during_its_lanes_round_is_not_missed(make_relay: MakeRelay, tables: Tables) -> None:
+    """Neither fetched a second time in the round, nor forgotten when the round finds the lane dry."""
+    driver = make_relay(scan_seconds=600, renew_seconds=60, **PATIENT)
+    driver.learn("news")
+
+    def at(produced: list[str]) -> None:
+        if len(produced) == 10:
+            tables.add("last")
+            tables.notify("acme")
+            driver.hears()
+
+    produced = driver.tap(at)
+    tables.add_many(300)
+    tables.notify("acme")
+    driver.until(lambda: tables.count("sent") == 301)
+    assert len(produced) == 301
+    assert produced[-1] == "acme:last"
+
+
+def test_a_notification_that_comes_while_a_lane_is_released_is_honoured(
+    make_relay: MakeRelay, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch, ticks=0.001)
+    driver = make_relay(scan_seconds=600, renew_seconds=60, tenure_seconds=10, **PATIENT)
+    driver.learn("news")
+    (first,) = tables.add("first")
+    tables.notify("acme")
+    driver.until(lambda: tables.statuses(first) == ["sent"] and driver.at_rest)
+    held = driver.lane()
+    with another_session() as blocker:
+        lock_lanes(blocker)
+        clock.now += 10
+        driver.until(lambda: held.leaving and driver.steering.settling)
+        held.woken = False
+        (second,) = tables.add("second")
+        tables.notify("acme")
+        driver.until(lambda: held.woken)
+    driver.until(lambda: tables.statuses(second) == ["sent"])
+    assert driver.lane().token == held.token + 1
+
+
+def test_where_sessions_are_hidden_lanes_are_read_again_from_their_beginning(
+    make_relay: MakeRelay, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = make_relay()
+    tables.add("first")
+    driver.until(lambda: tables.count("sent") == 1 and driver.at_rest)
+    tables.execute("UPDATE outbox_events SET status = 'pending', created_at = created_at - interval '1 hour'")
+    monkeypatch.setattr(driver.relay._lookout, "must_read_all", lambda now: True)
+    driver.until(lambda: tables.count("sent") == 1)
+
+
+# Rest
+
+
+def test_looks_become_rare_while_there_is_nothing(
+    make_relay: MakeRelay, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    driver = make_relay(idle_seconds=0.15, **PATIENT)
+    tables.add("first")
+    driver.until(lambda: tables.count("sent") == 1 and driver.at_rest)
+    held, began, looks = driver.lane(), clock.now, []
+    for millisecond in range(700):
+        clock.now = began + millisecond / 1000
+        held.hungry = False
+        driver.relay._wake.set()
+        driver.relay._rest()
+        if held.hungry:
+            looks.append(millisecond)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(looks)]
+    assert pauses == pytest.approx([1, 2, 5, 10, 20, 50, 100, 150, 150, 150], abs=1)
+
+
+# To the end
+
+
+def test_until_empty_waits_for_what_commits_meanwhile(make_relay: MakeRelay, tables: Tables) -> None:
+    """Nothing tells of it but the search."""
+    driver = make_relay()
+    driver.learn("news")
+
+    def one_more(produced: list[str]) -> None:
+        if len(produced) < 4:
+            tables.add("a", tenant=f"tenant-{len(produced)}")
+
+    produced = driver.tap(one_more)
+    tables.add("a", tenant="tenant-0")
+    driver.relay.run(until_empty=True)
+    assert produced == [f"tenant-{number}:a" for number in range(4)]
+    assert tables.count("sent") == 4
+
+
+def test_until_empty_waits_for_a_tenant_that_its_rate_holds_back(make_relay: MakeRelay, tables: Tables) -> None:
+    tables.policy(rate=0.9)
+    tables.add("a", "b")
+    make_relay().relay.run(until_empty=True)
+    assert tables.count("sent") == 2
+
+
+def test_until_empty_does_not_believe_a_search_from_before_the_last_work(make_relay: MakeRelay, tables: Tables) -> None:
+    driver = make_relay(scan_seconds=600)
+    wait_until(lambda: driver.steering.watcher._news)
+    driver.steering.hear(0.0)
+    assert driver.steering.searched is not None
+    tables.add("a")
+    driver.relay._active_at = time.monotonic()
+    driver.relay.run(until_empty=True)
+    assert tables.count("sent") == 1
+
+
+def test_a_stopped_relay_settles_what_is_under_way_and_gives_its_lanes_back(
+    make_relay: MakeRelay, tables: Tables, mock_cluster: MockCluster
+) -> None:
+    driver = make_relay(batch_size=100, **PATIENT)
+    driver.learn("news")
+    mock_cluster.round_trip(300)
+    produced = driver.tap()
+    tables.add_many(150, tenant="a")
+    tables.add_many(150, tenant="b")
+    driver.until(lambda: len(produced) > 0)
+    assert driver.relay._senders.outstanding
+    driver.relay.stop()
+    driver.relay.run()
+    assert tables.count("sent") == len(produced) < 300
+    assert tables.one("SELECT count(*) FROM outbox_lanes WHERE owner IS NOT NULL") == 0
+    mock_cluster.round_trip(0)
+    make_relay().relay.run(until_empty=True)
+    assert len(consumed(mock_cluster)) == tables.count("sent") == 300
