@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 import psycopg
-from django.db import connections
 from psycopg.types.numeric import Int8BinaryLoader
 
 from outbox import conf
+from outbox.sessions import open_session
 
 PG_EPOCH_UNIX_US = 946_684_800_000_000
 """2000-01-01 UTC, PostgreSQL's own epoch, in Unix microseconds."""
@@ -34,11 +34,7 @@ SET default_transaction_isolation = 'read committed'; SET default_transaction_re
 def connect(name: str) -> Connection:
     """A session outside Django's, in autocommit, timestamps as microseconds since 2000-01-01 UTC."""
     settings = conf.get()
-    params = connections[settings.database].get_connection_params()
-    for key in ("cursor_factory", "context", "prepare_threshold", "pool"):
-        params.pop(key, None)
-    params["application_name"] = f"outbox-relay {name}"
-    connection = psycopg.connect(autocommit=True, **params)
+    connection = open_session(settings.database, name=f"outbox-relay {name}")
     connection.prepare_threshold = 0 if settings.session_takeover else None
     connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
     connection.execute(_SESSION, prepare=False)

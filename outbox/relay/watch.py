@@ -1,6 +1,7 @@
 """What a relay does beside its rounds, in a thread and a session of its own, so that no round waits for it.
 
-Heartbeat, burial of dead relays, promotion of due events, and the search for lanes with work.
+Heartbeat, burial of dead relays, promotion of due events, and the search for lanes with work; the backlog is counted
+from here, in another thread.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 import outbox
 from outbox import conf, sql
 from outbox.errors import RelayBuried
+from outbox.relay.backlog import LOOK_SECONDS, BacklogCounter
 from outbox.relay.session import Connection, connect, cut_off, lock_key, query
 
 logger = logging.getLogger("outbox.relay")
@@ -85,6 +87,7 @@ class Watcher:
         self._rate_base = (time.monotonic(), 0)
         self.vitals = Vitals()
         self.scan_now = threading.Event()
+        self._counter = BacklogCounter()
         self._connection = connect("watch")
         self._register()
         self._thread = threading.Thread(target=self._work, name="outbox-watch", daemon=True)
@@ -107,6 +110,7 @@ class Watcher:
         self._stop.set()
         self.scan_now.set()
         self._thread.join(timeout=10)
+        self._counter.close()
         try:
             query(self._connection, "DELETE FROM outbox_relays WHERE id = %(id)s", {"id": self._relay_id})
         finally:
@@ -117,6 +121,7 @@ class Watcher:
         self._stop.set()
         self.scan_now.set()
         cut_off(self._connection, self._thread)
+        self._counter.close()
 
     def _work(self) -> None:
         scan = Duty(self._scan, every=conf.get().scan_seconds, rarely=10)
@@ -125,6 +130,7 @@ class Watcher:
             scan,
             Duty(self._bury_the_dead, every=0.5),
             Duty(self._heartbeat, every=1.0),
+            Duty(self._count_backlog, every=LOOK_SECONDS, due=time.monotonic() + LOOK_SECONDS),
             Duty(self._find_stranded, every=STRANDED_SECONDS, rarely=50, due=time.monotonic() + STRANDED_SECONDS),
         )
         try:
@@ -214,6 +220,9 @@ class Watcher:
 
     def _probe(self, known: list[str]) -> list[str]:
         return [row[0] for row in query(self._connection, sql.load("probe_lanes"), {"tenants": known})] if known else []
+
+    def _count_backlog(self) -> None:
+        self._counter.look(self._connection)
 
     def _find_stranded(self) -> None:
         blocking = {"dead_letters_block": conf.get().dead_letter_blocks_key}
