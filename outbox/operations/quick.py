@@ -1,0 +1,26 @@
+"""Transactions of operators' questions: by index, and for no longer than a few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db import connections, transaction
+
+STATEMENT_TIMEOUT = timedelta(seconds=10)
+
+
+@contextmanager
+def quick(using: str) -> Iterator[None]:
+    """A transaction whose statements go by index, whatever the statistics say, and end after ten seconds.
+
+    Statistics may be from a time when scanning the table was cheap.
+    """
+    with transaction.atomic(using=using):
+        with connections[using].cursor() as cursor:
+            milliseconds = STATEMENT_TIMEOUT // timedelta(milliseconds=1)
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+        yield
