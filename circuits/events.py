@@ -33,6 +33,8 @@ class Why(StrEnum):
     INTERVAL_OVER = "interval_over"
     OVERRIDE_EXPIRED = "override_expired"
     STAFF = "staff"
+    THRESHOLDS = "thresholds"
+    """Staff changed thresholds; the state stayed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

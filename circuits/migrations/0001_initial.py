@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                             ("interval_over", "interval over"),
                             ("override_expired", "override expired"),
                             ("staff", "staff"),
+                            ("thresholds", "thresholds"),
                         ],
                         help_text="What moved it.",
                         max_length=32,
