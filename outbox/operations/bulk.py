@@ -53,6 +53,8 @@ class Progress:
     looked_at: int = 0
     next: str | None = None
     """Where to go on; None when there is nothing left."""
+    up_to_id: int | None = None
+    """The newest event that it touches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,7 @@ def run(
     """
     alias, reason = using or conf.get().database, audit.checked_reason(reason)
     asked = _asked(change, given, alias)
-    so_far = Progress(next=after)
+    so_far = Progress(next=after, up_to_id=asked.up_to_id)
     for rows, looked_at, following in _batches(asked, alias, after=after, limit=limit):
         rights = [row for row in rows if row.status in change.statuses]
         batch = {**asked.as_json(), **({"after": so_far.next} if so_far.next else {})}
@@ -98,6 +100,7 @@ def run(
             skipped=dict(skipped),
             looked_at=so_far.looked_at + looked_at,
             next=following,
+            up_to_id=asked.up_to_id,
         )
         progress(so_far)
     return so_far

@@ -38,8 +38,8 @@ def go_back_for_retries(connection: Connection, lanes: Iterable[Lane], *, replay
     """Sends lanes back in which a retry has become due: it stands behind the cursor, and its key is blocked no more.
 
     Whoever made it due has lowered the lane's floor with it. Call it after reading and before producing, or the key's
-    successors might overtake it. `replayed` are lanes of which replayed events were read: older ones of the same key may
-    have become pending with them.
+    successors might overtake it. `replayed` are lanes of which replayed events were read: older ones of the same key
+    may have become pending with them.
     """
     dead_letters_block = conf.get().dead_letter_blocks_key
     careful = {lane.tenant: lane for lane in lanes if lane.blocked or dead_letters_block}

@@ -11,6 +11,8 @@ class Subcommand(ABC):
     """One verb of `manage.py outbox`."""
 
     help: ClassVar[str]
+    needs_valid_settings: ClassVar[bool] = True
+    """Whether Django's system checks run first."""
 
     @abstractmethod
     def add_arguments(self, parser: CommandParser) -> None:

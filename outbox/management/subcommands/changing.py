@@ -1,0 +1,140 @@
+"""What replay and discard have in common: preview, consent, batches, and where to go on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from outbox.management import arguments, output
+from outbox.management.people import NOTHING_DONE, USAGE, Meanwhile, add_consent, ask, operator
+from outbox.management.subcommands.base import Subcommand
+from outbox.operations.bulk import Preview, Progress
+from outbox.operations.filters import Filter
+
+_FILTERS = ("tenant", "topic", "status", "error_class", "older_than", "id", "dedupe_key")
+
+
+class Changing(Subcommand):
+    """A verb that changes all events of a filter."""
+
+    verb: ClassVar[str]
+    done: ClassVar[str]
+
+    @abstractmethod
+    def run(self, given: Filter, *, progress: Callable[[Progress], object], **how: Any) -> Progress: ...
+
+    @abstractmethod
+    def preview(self, given: Filter, **how: Any) -> Preview: ...
+
+    def warning(self, found: Preview) -> str:
+        """What people should know before they agree."""
+        return ""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        arguments.add_filter(parser, statuses="failed; with --id or --dedupe-key all that can be")
+        parser.add_argument("--all", action="store_true", help=f"{self.verb} without any of the above")
+        parser.add_argument("--limit", type=arguments.positive, metavar="N", help="at most so many")
+        parser.add_argument("--up-to-id", type=arguments.positive, metavar="ID", help="leave newer events alone")
+        parser.add_argument("--reason", metavar="TEXT", help="why; recorded with who did it")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        add_consent(parser)
+        arguments.add_output(parser)
+
+    def handle(self, command: BaseCommand, options: Mapping[str, Any]) -> None:
+        if not any(options[name] for name in _FILTERS) and not options["all"]:
+            raise CommandError(f"Say which events to {self.verb}, or --all.", returncode=USAGE)
+        given = arguments.chosen(options)
+        how = {"limit": options["limit"], "after": options["after"], "using": arguments.database(options)}
+        if not options["dry_run"] and not (options["reason"] or "").strip():
+            raise CommandError("Say why: --reason TEXT.", returncode=USAGE)
+        found = self.preview(given, **how)
+        if options["dry_run"]:
+            self._say_preview(command, found, options)
+            return
+        if found.events:
+            ask(command, " ".join(filter(None, (self.warning(found), self._question(found)))), options)
+        self._change(command, given, how, options)
+
+    def _question(self, found: Preview) -> str:
+        return f"{self.verb.capitalize()} {_described(found)}?"
+
+    def _say_preview(self, command: BaseCommand, found: Preview, options: Mapping[str, Any]) -> None:
+        if options["json"]:
+            output.write_json(
+                command.stdout,
+                {
+                    "events": found.events,
+                    "more": found.more,
+                    "tenants": found.tenants,
+                    "statuses": found.statuses,
+                    "skipped": found.skipped,
+                },
+            )
+        else:
+            left = _left_alone(found.skipped)
+            command.stdout.write(f"Would {self.verb} {_described(found)}{left}. {self.warning(found)}".rstrip())
+        if not found.events:
+            raise CommandError("There is nothing to do.", returncode=NOTHING_DONE)
+
+    def _change(self, command: BaseCommand, given: Filter, how: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        meanwhile, so_far = Meanwhile(command), Progress(next=options["after"])
+
+        def progress(done: Progress) -> None:
+            nonlocal so_far
+            so_far = done
+            meanwhile.say(f"{self.done} {done.changed:,} events")
+
+        try:
+            self.run(given, progress=progress, by=operator(), reason=options["reason"], **how)
+        except KeyboardInterrupt:
+            meanwhile.end()
+            self._say(command, so_far, options)
+            raise CommandError(f"Stopped. {_going_on(so_far)}", returncode=NOTHING_DONE) from None
+        except Exception:
+            meanwhile.end()
+            if so_far.changed:
+                command.stderr.write(f"{self.done} {so_far.changed:,} events so far. {_going_on(so_far)}")
+            raise
+        meanwhile.end()
+        self._say(command, so_far, options)
+        if not so_far.changed:
+            raise CommandError("Nothing was changed.", returncode=NOTHING_DONE)
+
+    def _say(self, command: BaseCommand, so_far: Progress, options: Mapping[str, Any]) -> None:
+        if options["json"]:
+            record = {self.done.lower(): so_far.changed, "skipped": so_far.skipped, "next": so_far.next}
+            output.write_json(command.stdout, {**record, "up_to_id": so_far.up_to_id})
+            return
+        command.stdout.write(f"{self.done} {so_far.changed:,} events{_left_alone(so_far.skipped)}.")
+        if so_far.next is not None and so_far.next != options["after"]:
+            command.stderr.write(f"There may be more: {_place(so_far)}")
+
+
+def _described(found: Preview) -> str:
+    more = "+" if found.more else ""
+    tenants = f"{found.tenants} tenant{'' if found.tenants == 1 else 's'}"
+    statuses = ", ".join(f"{number:,}{more} {status}" for status, number in found.statuses.items())
+    return f"{found.events:,}{more} event{'' if found.events == 1 else 's'} of {tenants}" + (
+        f" ({statuses})" if len(found.statuses) > 1 else ""
+    )
+
+
+def _left_alone(skipped: Mapping[str, int]) -> str:
+    said = ", ".join(_skipped(skipped))
+    return f"; left alone: {said}" if said else ""
+
+
+def _skipped(skipped: Mapping[str, int]) -> Iterator[str]:
+    for status, number in skipped.items():
+        yield f"{number:,} that somebody is changing" if status == "changing" else f"{number:,} {status}"
+
+
+def _going_on(so_far: Progress) -> str:
+    return "Run it again to begin anew" + (f", or go on with {_place(so_far)}." if so_far.next else ".")
+
+
+def _place(so_far: Progress) -> str:
+    return f"--after {so_far.next}" + (f" --up-to-id {so_far.up_to_id}" if so_far.up_to_id else "")
