@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
@@ -14,7 +12,7 @@ from pytest_django import DjangoDbBlocker
 from outbox import sql
 from outbox.models import OutboxEvent
 from outbox.relay import session
-from tests.support.database import url
+from tests.support.plans import application_plan, plan
 
 # Without the mark there would be no test database, and the rows would end in the developer's.
 pytestmark = pytest.mark.django_db
@@ -49,57 +47,6 @@ def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
         relay.close()
         cursor.execute("TRUNCATE outbox_events, outbox_lanes CASCADE")
         connection.close()
-
-
-class Plan:
-    """The nodes of a plan that was carried out and rolled back."""
-
-    def __init__(self, explained: Any) -> None:
-        document = json.loads(explained) if isinstance(explained, str) else explained
-        self.nodes = list(_nodes(document[0]["Plan"]))
-
-    def of_type(self, *types: str) -> list[dict[str, Any]]:
-        return [node for node in self.nodes if node["Node Type"] in types]
-
-    @property
-    def indexes(self) -> set[str]:
-        return {node["Index Name"] for node in self.nodes if "Index Name" in node}
-
-    def scans(self) -> list[str]:
-        """Tables read as a whole."""
-        return [node["Relation Name"] for node in self.of_type("Seq Scan", "Parallel Seq Scan")]
-
-    def rows_read(self) -> float:
-        """Most rows that any node read of a table, over all its loops."""
-        read = [
-            float((node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"])
-            for node in self.nodes
-            if "Relation Name" in node
-        ]
-        return max(read, default=0)
-
-    def rows_sorted(self) -> float:
-        """Most rows that a full sort was given; an incremental one sorts ties of created_at only."""
-        return max((float(node["Plans"][0]["Actual Rows"]) for node in self.of_type("Sort")), default=0)
-
-
-def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield node
-    for child in node.get("Plans", ()):
-        yield from _nodes(child)
-
-
-def plan(connection: psycopg.Connection[Any], statement: Any, params: Any = None) -> Plan:
-    with connection.transaction(force_rollback=True):
-        explained = connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, params).fetchone()
-    assert explained is not None
-    return Plan(explained[0])
-
-
-def application_plan(statement: str, params: Any) -> Plan:
-    """In a session as the application has it, with PostgreSQL's own settings."""
-    with psycopg.connect(url(), cursor_factory=psycopg.ClientCursor) as application:
-        return plan(application, statement, params)
 
 
 def lanes(*, quota: int) -> dict[str, Any]:
@@ -238,8 +185,13 @@ def test_the_longest_waiting_tenants_are_found_by_a_step_for_each(database: sess
         ),
         (
             "SELECT FROM outbox_events WHERE status = 'failed' AND error_class = 'topic'"
-            " AND tenant_id = 'tenant-007' ORDER BY id LIMIT 10",
-            "ix_outbox_dead_class",
+            " AND tenant_id = 'tenant-007' ORDER BY created_at LIMIT 10",
+            "ix_outbox_dead_letter_class",
+        ),
+        (
+            "SELECT FROM outbox_events WHERE status = 'failed' AND topic = 'rare'"
+            " AND tenant_id = 'tenant-007' ORDER BY created_at LIMIT 10",
+            "ix_outbox_dead_letter_topic",
         ),
     ],
 )
