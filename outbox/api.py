@@ -19,7 +19,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from outbox import conf
-from outbox.enqueueing import bulk, waking
+from outbox.enqueueing import admission, bulk, waking
 from outbox.enqueueing.chunks import chunks
 from outbox.enqueueing.events import EnqueueManyResult, EnqueueResult, NewEvent
 from outbox.enqueueing.insert import OnDuplicate, insert
@@ -78,7 +78,8 @@ def enqueue(
 
     Raises `InvalidEvent` before anything is written when the event could not be stored or sent: a name or key that
     breaks its rule, a payload that JSON or jsonb cannot say, a naive `available_at`, or more than
-    `OUTBOX_MAX_MESSAGE_BYTES` for key, headers and the payload as jsonb prints it.
+    `OUTBOX_MAX_MESSAGE_BYTES` for key, headers and the payload as jsonb prints it. Raises `BacklogFull`, just as early,
+    while the tenant has as many events waiting as its `backlog_limit` allows, as counted some seconds ago.
     """
     if on_duplicate not in ("return", "error"):
         raise ValueError(f'on_duplicate={on_duplicate!r}: must be "return" or "error".')
@@ -95,6 +96,8 @@ def enqueue(
     settings = conf.get()
     connection = _connection(using or settings.database, autocommit=autocommit)
     row = validate(event, max_message_bytes=settings.max_message_bytes, current_trace=current_traceparent())
+    if settings.backlog_limits:
+        admission.admit(alias=connection.alias, tenant_id=row.tenant_id)
     inserted = insert(connection, row, on_duplicate=on_duplicate)
     if inserted.due:
         waking.after_commit(connection, (row.tenant_id,))
@@ -120,7 +123,12 @@ def enqueue_many(
     """
     settings = conf.get()
     connection = _connection(using or settings.database, autocommit=autocommit)
-    written = chunks(events, max_message_bytes=settings.max_message_bytes, current_trace=current_traceparent())
+    written = chunks(
+        events,
+        max_message_bytes=settings.max_message_bytes,
+        current_trace=current_traceparent(),
+        full=admission.full(alias=connection.alias) if settings.backlog_limits else {},
+    )
     with transaction.atomic(using=connection.alias):
         result, tenants = bulk.write(connection, written)
         if result.created:

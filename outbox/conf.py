@@ -80,6 +80,7 @@ class OutboxSettings:
     backlog_seconds: float = _setting(
         5.0, "Shortest pause between two counts of what waits, all processes together.", above=0, at_most=3_600
     )
+    backlog_limits: bool = _setting(True, "Refuse events of tenants that have reached their backlog_limit.")
     relays_per_host: int | None = _setting(
         None, "How many qcluster workers of a host run a relay; unset: all of them.", at_least=0
     )

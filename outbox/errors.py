@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -82,6 +83,25 @@ class DuplicateInFlight(OutboxError):
         return (
             f"Another transaction has taken {key}, and this one cannot see its event, as it began before that was "
             "committed. Run the whole transaction again, or use READ COMMITTED."
+        )
+
+
+class BacklogFull(OutboxError):
+    """As much of the tenant waits as its policy allows. Nothing was written, and the transaction remains usable."""
+
+    def __init__(self, tenant_id: str, pending: int, limit: int, counted_at: datetime) -> None:
+        super().__init__(tenant_id, pending, limit, counted_at)
+        self.tenant_id = tenant_id
+        self.pending = pending
+        self.limit = limit
+        """Its `backlog_limit`."""
+        self.counted_at = counted_at
+        """When that many were counted, by the database's clock: some seconds ago."""
+
+    def __str__(self) -> str:
+        return (
+            f"tenant_id={self.tenant_id!r}: {self.pending} events were pending at {self.counted_at:%H:%M:%S %Z}, and "
+            f"its backlog_limit is {self.limit}. Try again when relays have caught up, or raise that in its policy."
         )
 
 

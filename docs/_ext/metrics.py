@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 from unittest.mock import patch
 
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
 from docs._ext.markdown import code, table
+from outbox.enqueueing import metrics as enqueueing
 from outbox.metrics import OutboxCollector, Snapshot
-from outbox.relay import metrics
+from outbox.relay import metrics as relay
+
+
+def families() -> list[Metric]:
+    """All of them."""
+    return [*of_relays(), *of_application(), *of_database()]
 
 
 def of_relays() -> list[Metric]:
     """Each process counts for itself."""
-    found = (each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase))
-    return [family for each in found for family in each.describe()]
+    return _described(relay)
+
+
+def of_application() -> list[Metric]:
+    """Counted by the processes that enqueue."""
+    return _described(enqueueing)
+
+
+def _described(*modules: ModuleType) -> list[Metric]:
+    return [family for each in _wrappers(*modules) for family in each.describe()]
+
+
+def _wrappers(*modules: ModuleType) -> list[MetricWrapperBase]:
+    return [each for module in modules for each in vars(module).values() if isinstance(each, MetricWrapperBase)]
 
 
 def of_database() -> list[Metric]:
@@ -34,6 +53,8 @@ def markdown() -> str:
     parts = [
         "### Relays",
         table(_HEAD, _rows(of_relays())),
+        "### Application",
+        table(_HEAD, _rows(of_application())),
         "### Database",
         table(_HEAD, _rows(of_database())),
     ]
@@ -50,6 +71,5 @@ def _rows(families: list[Metric]) -> Iterator[list[str]]:
 
 
 def _labels(metric: Metric) -> tuple[str, ...]:
-    wrapped = (each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase))
-    own = {each._name: tuple(each._labelnames) for each in wrapped}
+    own = {each._name: tuple(each._labelnames) for each in _wrappers(relay, enqueueing)}
     return own.get(metric.name) or tuple(getattr(metric, "_labelnames", ()))

@@ -67,9 +67,11 @@ def _names(fields: Any) -> str:
 
 
 def _condition(condition: Any) -> str:
-    said = {"gt": "{} > {}", "exact": "{} = {}"}
+    said = {"gt": "{} > {}", "exact": "{} = {}", "is": "{} is {}"}
     parts = []
     for lookup, value in condition.children:
         name, _, operator = lookup.partition("__")
+        if operator == "isnull":
+            operator, value = "is", "null" if value else "not null"
         parts.append(code(said[operator or "exact"].format(name, getattr(value, "value", value))))
     return " and ".join(sorted(parts))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from outbox.enqueueing.admission import Full, refuse
 from outbox.enqueueing.events import NewEvent
 from outbox.enqueueing.excerpts import outline
 from outbox.enqueueing.validation import Row, validate
@@ -19,13 +20,15 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NO_TIME = "\\N"
 
 
-def chunks(events: Iterable[NewEvent], *, max_message_bytes: int, current_trace: str | None) -> Iterator[Chunk]:
-    """Raises `InvalidEvent`, which says which of the events it is.
+def chunks(
+    events: Iterable[NewEvent], *, max_message_bytes: int, current_trace: str | None, full: Mapping[str, Full]
+) -> Iterator[Chunk]:
+    """Raises `InvalidEvent`, which says which of the events it is, and `BacklogFull` for one of a tenant among `full`.
 
     Those of a list are taken while the database reads the lines before. Anything else may use the connection, or
     change a payload that it has given, when it is asked for the next event, so its chunks are made beforehand.
     """
-    source = _lines(events, max_message_bytes=max_message_bytes, current_trace=current_trace)
+    source = _lines(events, max_message_bytes=max_message_bytes, current_trace=current_trace, full=full)
     beforehand = not isinstance(events, list | tuple) or any(map(_is_delayed, events))
     while True:
         chunk = Chunk(source)
@@ -73,7 +76,9 @@ class Chunk:
         return {line.partition("\t")[0] for line in self.lines}
 
 
-def _lines(events: Iterable[NewEvent], *, max_message_bytes: int, current_trace: str | None) -> Iterator[str]:
+def _lines(
+    events: Iterable[NewEvent], *, max_message_bytes: int, current_trace: str | None, full: Mapping[str, Full]
+) -> Iterator[str]:
     for number, event in enumerate(events):
         try:
             if not isinstance(event, NewEvent):
@@ -81,6 +86,8 @@ def _lines(events: Iterable[NewEvent], *, max_message_bytes: int, current_trace:
             row = validate(event, max_message_bytes=max_message_bytes, current_trace=current_trace)
         except InvalidEvent as error:
             raise InvalidEvent(f"events[{number}].{error.field}", error.value, error.reason, error.way_out) from error
+        if full:
+            refuse(row.tenant_id, full)
         yield _line(row)
 
 

@@ -97,7 +97,7 @@ def test_everything_in_the_api_is_described() -> None:
 
 
 def test_metrics_to_watch_exist() -> None:
-    exposed = {metrics.exposed_name(each) for each in [*metrics.of_relays(), *metrics.of_database()]}
+    exposed = {metrics.exposed_name(each) for each in metrics.families()}
     named = set(re.findall(r"`(outbox_\w+)`", (REFERENCE / "metrics.md").read_text()))
     assert named
     assert named <= exposed

@@ -62,7 +62,7 @@ def test_what_is_said_about_steering_tenants_holds() -> None:
     _python(DOCS / "how-to" / "steer-tenants.md", {})
     policy = TenantPolicy.objects.get()
     assert (policy.tenant_id, policy.paused, policy.weight) == ("acme", False, 3)
-    assert (policy.rate, policy.batch_quota) == (50, 200)
+    assert (policy.rate, policy.batch_quota, policy.backlog_limit) == (50, 200, 100_000)
 
 
 @pytest.fixture
