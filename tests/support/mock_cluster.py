@@ -56,7 +56,7 @@ class MockCluster:
             self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1),
         )
 
-    def lead(self, name: str, *, broker: int, partitions: int = 4) -> None:
+    def lead(self, name: str, *, broker: int, partitions: int = 1) -> None:
         """Make a topic, all of whose partitions this broker leads."""
         self.create_topic(name, partitions=partitions)
         for number in range(partitions):

@@ -233,16 +233,18 @@ class Clock:
         self.now = time.monotonic()
         self.ticks = ticks
         monkeypatch.setattr("outbox.relay.loop.time", self)
+        monkeypatch.setattr("outbox.relay.publish.time", self)
 
     def monotonic(self) -> float:
         self.now += self.ticks
         return self.now
 
 
-def consumed(cluster: MockCluster, *, topic: str = "news", partitions: int = 4) -> list[ReceivedEvent]:
+def consumed(cluster: MockCluster, *, topic: str = "news") -> list[ReceivedEvent]:
     """Everything on the topic, each partition's in its order."""
     consumer = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": "reader", "log_level": 0})
-    places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)]
+    partitions = consumer.list_topics(topic, timeout=HANG_SECONDS).topics[topic].partitions
+    places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions]
     there = sum(consumer.get_watermark_offsets(place, timeout=HANG_SECONDS)[1] for place in places)
     consumer.assign(places)
     found: list[ReceivedEvent] = []
