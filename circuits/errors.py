@@ -78,3 +78,29 @@ class ReasonMissing(CircuitError, ValueError):
 
 class StoreUnavailable(CircuitError):
     """The database did not answer in time, so nothing is known of the circuit and nothing was recorded."""
+
+
+class InvalidExpiry(CircuitError, ValueError):
+    """What staff decide cannot end in the past."""
+
+    def __init__(self, until: Any) -> None:
+        super().__init__(until)
+        self.until = until
+
+    def __str__(self) -> str:
+        return f"until={self.until}: must lie in the future, or be left out."
+
+
+class NoSuchCircuit(CircuitError, LookupError):
+    """The circuit has no row: nothing has ever failed, and staff have decided nothing."""
+
+    def __init__(self, tenant_id: str, name: str) -> None:
+        super().__init__(tenant_id, name)
+        self.tenant_id = tenant_id
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"Tenant {self.tenant_id!r} has no circuit {self.name!r}: nothing has failed there so far, "
+            "and no threshold was set. Is it misspelt?"
+        )
