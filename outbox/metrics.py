@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from django.apps import apps
 from django.db import DatabaseError, connections, transaction
 from django.db.models.functions import Now
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from outbox import conf, sql
-from outbox.models import EventStatus, OutboxRelay
+from outbox import conf
+from outbox.models import OutboxRelay
+from outbox.operations.backlog import Backlog, CountFailed, TenantFigures, snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -23,30 +25,20 @@ OTHERS = "_other"
 """The tenants that have no label of their own, together. No tenant can be named so."""
 
 LABELLED_TENANTS = 200
-COUNT_CAP = 10_000
-COUNT_CAP_OF_OTHERS = 100
-
 CACHE_SECONDS = 10.0
+COUNT_AFTER = timedelta(seconds=15)
+"""Without relays nobody counts what waits: then a scrape does, no more often than this."""
 STATEMENT_TIMEOUT = timedelta(seconds=2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """Events of one status. `events` is capped for each tenant; `age` is that of the oldest, in seconds."""
-
-    tenant_id: str
-    tenants: int
-    events: int
-    age: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """One look at the database."""
 
-    pending: tuple[Backlog, ...]
-    failed: tuple[Backlog, ...]
+    backlog: Backlog
     relays: int
+    task_queue_wait: float | None
+    """Seconds; None where django-q2's queue is not in the database, or does not answer."""
 
 
 class OutboxCollector(Collector):
@@ -86,7 +78,7 @@ class OutboxCollector(Collector):
         try:
             self._snapshot = read_snapshot()
             self._succeeded = True
-        except DatabaseError:
+        except (DatabaseError, CountFailed):
             logger.exception("The backlog could not be read; the last figures stand.")
             self._succeeded = False
         self._looked_at = self._clock()
@@ -94,15 +86,16 @@ class OutboxCollector(Collector):
 
 
 def read_snapshot() -> Snapshot:
-    """Look at the database now. Costs an index descent for each tenant with work, and never scans the table."""
+    """Look at the database now: at the last count of what waits, if it is not too old."""
     settings = conf.get()
+    task_queue_wait = _task_queue_wait()
     with transaction.atomic(using=settings.database):
         _limit(settings.database)
         alive_since = Now() - timedelta(seconds=settings.lease_seconds)
         return Snapshot(
-            pending=_backlogs(settings.database, EventStatus.PENDING),
-            failed=_backlogs(settings.database, EventStatus.FAILED),
+            backlog=snapshot(refresh_if_older_than=COUNT_AFTER, using=settings.database),
             relays=OutboxRelay.objects.using(settings.database).filter(heartbeat_at__gt=alive_since).count(),
+            task_queue_wait=task_queue_wait,
         )
 
 
@@ -110,41 +103,80 @@ def _limit(database: str) -> None:
     with connections[database].cursor() as cursor:
         milliseconds = STATEMENT_TIMEOUT // timedelta(milliseconds=1)
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
-        # Statistics may be from a time when scanning the table was cheap.
-        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
 
 
-def _backlogs(database: str, status: EventStatus) -> tuple[Backlog, ...]:
-    caps = {"top": LABELLED_TENANTS, "cap": COUNT_CAP, "cap_of_others": COUNT_CAP_OF_OTHERS}
-    with connections[database].cursor() as cursor:
-        cursor.execute(sql.load("backlog"), {"status": status.value, **caps})
-        return tuple(
-            Backlog(tenant_id=tenant_id, tenants=tenants, events=events, age=age)
-            for tenant_id, tenants, events, age in cursor.fetchall()
+def _task_queue_wait() -> float | None:
+    if not apps.is_installed("django_q"):
+        return None
+    from django_q.conf import Conf
+
+    # Its models exist only where the app is installed.
+    from outbox.operations.task_queue import longest_wait
+
+    if not Conf.ORM:
+        return None
+    try:
+        wait = longest_wait()
+    except DatabaseError:
+        # What waits to be published must be seen all the same.
+        logger.debug("The task queue could not be looked at.", exc_info=True)
+        return None
+    return 0.0 if wait is None else wait.total_seconds()
+
+
+def _metrics(found: Snapshot) -> Iterator[Metric]:
+    backlog, totals = found.backlog, found.backlog.totals
+    if backlog.taken_at is not None and backlog.age is not None:
+        yield from _counted(backlog.tenants, backlog.taken_at)
+        yield GaugeMetricFamily("outbox_tenants_pending", "Tenants with events that are due.", totals.tenants)
+        yield GaugeMetricFamily(
+            "outbox_backlog_age_seconds", "How long ago what waits was counted.", backlog.age.total_seconds()
+        )
+    yield GaugeMetricFamily("outbox_relays", "Relays with a recent heartbeat.", found.relays)
+    if found.task_queue_wait is not None:
+        yield GaugeMetricFamily(
+            "outbox_task_queue_wait_seconds",
+            "How long the oldest task that is due has waited in django-q2's queue; 0: none waits.",
+            found.task_queue_wait,
         )
 
 
-def _metrics(snapshot: Snapshot) -> Iterator[Metric]:
-    capped = f"at most {COUNT_CAP} are counted for a tenant, {COUNT_CAP_OF_OTHERS} for each of {OTHERS}"
-    yield _per_tenant(
-        "outbox_pending", f"Events due and not acknowledged; {capped}.", snapshot.pending, lambda each: each.events
-    )
-    yield _per_tenant(
+def _counted(tenants: Sequence[TenantFigures], taken_at: datetime) -> Iterator[Metric]:
+    """Tenants come with those first that have waited longest."""
+    waiting = [each for each in tenants if each.pending]
+    yield _events("outbox_pending", "Events due and not acknowledged.", waiting, lambda each: each.pending)
+    ages = GaugeMetricFamily(
         "outbox_oldest_pending_age_seconds",
-        "How long the oldest due event has waited.",
-        snapshot.pending,
-        lambda each: each.age,
+        "How long the oldest due event had waited when it was counted.",
+        labels=["tenant_id"],
     )
-    yield _per_tenant("outbox_events_failed", f"Dead letters; {capped}.", snapshot.failed, lambda each: each.events)
-    tenants = sum(each.tenants for each in snapshot.pending)
-    yield GaugeMetricFamily("outbox_tenants_pending", "Tenants with events that are due.", tenants)
-    yield GaugeMetricFamily("outbox_relays", "Relays with a recent heartbeat.", snapshot.relays)
+    for name, each in zip(_names(waiting), waiting[: LABELLED_TENANTS + 1], strict=True):
+        if each.oldest_pending_at is not None:
+            ages.add_metric([name], max(0.0, (taken_at - each.oldest_pending_at).total_seconds()))
+    yield ages
+    scheduled = _most(tenants, lambda each: each.scheduled)
+    yield _events("outbox_scheduled", "Events that wait for their time.", scheduled, lambda each: each.scheduled)
+    failed = _most(tenants, lambda each: each.failed)
+    yield _events("outbox_events_failed", "Dead letters.", failed, lambda each: each.failed)
 
 
-def _per_tenant(
-    name: str, help: str, backlogs: Iterable[Backlog], value: Callable[[Backlog], float]
+def _most(tenants: Iterable[TenantFigures], number: Callable[[TenantFigures], int]) -> list[TenantFigures]:
+    return sorted((each for each in tenants if number(each)), key=number, reverse=True)
+
+
+def _names(tenants: Sequence[TenantFigures]) -> list[str]:
+    """The labels: the first tenants' own ones, and one for all others."""
+    names = [each.tenant_id for each in tenants[:LABELLED_TENANTS]]
+    return [*names, OTHERS] if len(tenants) > LABELLED_TENANTS else names
+
+
+def _events(
+    name: str, help: str, tenants: Sequence[TenantFigures], number: Callable[[TenantFigures], int]
 ) -> GaugeMetricFamily:
     metric = GaugeMetricFamily(name, help, labels=["tenant_id"])
-    for each in backlogs:
-        metric.add_metric([each.tenant_id], value(each))
+    for each in tenants[:LABELLED_TENANTS]:
+        metric.add_metric([each.tenant_id], number(each))
+    others = tenants[LABELLED_TENANTS:]
+    if others:
+        metric.add_metric([OTHERS], sum(map(number, others)))
     return metric

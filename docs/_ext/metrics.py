@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from types import ModuleType
 from unittest.mock import patch
 
@@ -12,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from docs._ext.markdown import code, table
 from outbox.enqueueing import metrics as enqueueing
 from outbox.metrics import OutboxCollector, Snapshot
+from outbox.operations.backlog import Backlog, Totals
 from outbox.relay import metrics as relay
 
 
@@ -40,7 +42,9 @@ def _wrappers(*modules: ModuleType) -> list[MetricWrapperBase]:
 
 def of_database() -> list[Metric]:
     """Read at most every few seconds, however many scrape."""
-    nothing = Snapshot(pending=(), failed=(), relays=0)
+    now = datetime.now(UTC)
+    backlog = Backlog(taken_at=now, read_at=now, tenants=(), totals=Totals())
+    nothing = Snapshot(backlog=backlog, relays=0, task_queue_wait=0.0)
     with patch("outbox.metrics.read_snapshot", return_value=nothing):
         return list(OutboxCollector().collect())
 

@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
+from django_q.conf import Conf
+from django_q.models import OrmQ
 from prometheus_client import CollectorRegistry
 from pytest_django import DjangoAssertNumQueries
 
-from outbox import metrics, sql
-from outbox.metrics import OTHERS, OutboxCollector
-from outbox.models import EventStatus, OutboxEvent, OutboxRelay
+from outbox import counting, metrics, sql
+from outbox.metrics import COUNT_AFTER, OTHERS, OutboxCollector
+from outbox.models import OutboxRelay
+from outbox.operations import task_queue
+from outbox.operations.backlog import Backlog, Totals
+from tests.outbox.relay.conftest import Tables
 
 pytestmark = pytest.mark.django_db
 
@@ -25,18 +31,12 @@ class Clock:
         return self.now
 
 
-def store(tenant_id: str, *, events: int = 1, status: EventStatus = EventStatus.PENDING, age: float = 0) -> None:
-    made = OutboxEvent.objects.bulk_create(
-        OutboxEvent(
-            tenant_id=tenant_id,
-            topic="news",
-            dedupe_key=f"{tenant_id}-{status}-{number}",
-            payload={},
-            status=status,
-        )
-        for number in range(events)
-    )
-    OutboxEvent.objects.filter(pk__in=[each.pk for each in made]).update(created_at=Now() - timedelta(seconds=age))
+def due(tables: Tables) -> None:
+    tables.execute("UPDATE outbox_backlog_counts SET next_at = '2001-01-01', taken_at = '2001-01-01'")
+
+
+def ago(seconds: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=seconds)
 
 
 def values(collector: OutboxCollector, name: str) -> dict[str, float]:
@@ -58,48 +58,111 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_backlogs_are_told_by_tenant_and_status() -> None:
-    store("acme", events=3, age=60)
-    store("zeta", events=2, age=5)
-    store("acme", events=4, status=EventStatus.FAILED)
-    store("quiet", events=5, status=EventStatus.SENT)
+def test_backlogs_are_told_by_tenant_and_status(tables: Tables) -> None:
+    tables.add("k", "k", "k", created_at=ago(60))
+    tables.add("k", "k", tenant="zeta", created_at=ago(5))
+    tables.add(*"kkkk", status="failed")
+    tables.add(*"kk", tenant="later", status="scheduled", available_at="2100-01-01")
+    tables.add(*"kkkkk", tenant="quiet", status="sent")
     collector = OutboxCollector()
     assert values(collector, "outbox_pending") == {"acme": 3, "zeta": 2}
+    assert values(collector, "outbox_scheduled") == {"later": 2}
     assert values(collector, "outbox_events_failed") == {"acme": 4}
     assert values(collector, "outbox_tenants_pending") == {"": 2}
     assert values(collector, "outbox_scrape_success") == {"": 1}
 
 
-def test_the_age_is_that_of_the_oldest_event() -> None:
-    store("acme", age=60)
-    store("zeta", age=0)
+def test_the_age_is_that_of_the_oldest_event(tables: Tables) -> None:
+    tables.add("k", created_at=ago(60))
+    tables.add("k", created_at=ago(5))
+    tables.add("k", tenant="zeta")
     ages = values(OutboxCollector(), "outbox_oldest_pending_age_seconds")
     assert ages["acme"] == pytest.approx(60, abs=30)
-    assert ages["zeta"] < ages["acme"]
+    assert 0 <= ages["zeta"] < ages["acme"]
 
 
-def test_an_empty_outbox_has_no_backlogs() -> None:
+def test_an_empty_outbox_has_no_backlogs(tables: Tables) -> None:
     collector = OutboxCollector()
     assert values(collector, "outbox_pending") == {}
     assert values(collector, "outbox_tenants_pending") == {"": 0}
 
 
-def test_only_the_tenants_that_wait_longest_have_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_tenants_that_wait_longest_have_a_label(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "LABELLED_TENANTS", 2)
     for number in range(5):
-        store(f"t{number}", events=number + 1, age=number)
+        tables.add(*["k"] * (number + 1), tenant=f"t{number}", created_at=ago(1_000 * number))
     collector = OutboxCollector()
     assert values(collector, "outbox_pending") == {"t4": 5, "t3": 4, OTHERS: 1 + 2 + 3}
     assert values(collector, "outbox_tenants_pending") == {"": 5}
+    ages = values(collector, "outbox_oldest_pending_age_seconds")
+    assert ages[OTHERS] == pytest.approx(2_000, abs=500)
 
 
-def test_counts_stop_at_their_caps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_dead_letters_the_tenants_with_most_have_a_label(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "LABELLED_TENANTS", 1)
-    monkeypatch.setattr(metrics, "COUNT_CAP", 3)
-    monkeypatch.setattr(metrics, "COUNT_CAP_OF_OTHERS", 2)
-    store("old", events=5, age=60)
-    store("young", events=5)
-    assert values(OutboxCollector(), "outbox_pending") == {"old": 3, OTHERS: 2}
+    for tenant, events in (("few", 1), ("many", 3), ("some", 2)):
+        tables.add(*["k"] * events, tenant=tenant, status="failed")
+    assert values(OutboxCollector(), "outbox_events_failed") == {"many": 3, OTHERS: 3}
+
+
+def test_a_count_of_a_moment_ago_is_read_and_not_made_again(tables: Tables) -> None:
+    tables.add("k")
+    assert values(OutboxCollector(), "outbox_pending") == {"acme": 1}
+    tables.add("k")
+    collector = OutboxCollector()
+    assert values(collector, "outbox_pending") == {"acme": 1}
+    assert 0 <= values(collector, "outbox_backlog_age_seconds")[""] < COUNT_AFTER.total_seconds()
+    due(tables)
+    assert values(OutboxCollector(), "outbox_pending") == {"acme": 2}
+
+
+def test_before_the_first_count_there_are_no_figures(tables: Tables) -> None:
+    assert counting.claim(tables.session) is not None
+    collector = OutboxCollector()
+    assert values(collector, "outbox_tenants_pending") == {}
+    assert values(collector, "outbox_relays") == {"": 0}
+    assert values(collector, "outbox_scrape_success") == {"": 1}
+
+
+def test_a_count_that_fails_leaves_the_last_figures(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*, alias: str) -> bool:
+        raise psycopg.OperationalError("too many connections")
+
+    clock = Clock()
+    collector = OutboxCollector(cache_seconds=10, clock=clock)
+    tables.add("k")
+    list(collector.collect())
+    due(tables)
+    monkeypatch.setattr(counting, "count_if_due", fail)
+    clock.now = 10
+    assert values(collector, "outbox_scrape_success") == {"": 0}
+    assert values(collector, "outbox_pending") == {"acme": 1}
+
+
+def test_the_task_queues_longest_wait_is_told() -> None:
+    assert values(OutboxCollector(), "outbox_task_queue_wait_seconds") == {"": 0}
+    OrmQ.objects.create(key=Conf.CLUSTER_NAME, payload="", lock=ago(120))
+    assert values(OutboxCollector(), "outbox_task_queue_wait_seconds")[""] == pytest.approx(120, abs=60)
+
+
+def test_a_task_queue_that_does_not_answer_hides_nothing_else(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OperationalError("locked")
+
+    monkeypatch.setattr(task_queue, "longest_wait", fail)
+    tables.add("k")
+    collector = OutboxCollector()
+    assert values(collector, "outbox_task_queue_wait_seconds") == {}
+    assert values(collector, "outbox_pending") == {"acme": 1}
+
+
+@pytest.mark.parametrize("queue", ["elsewhere", "not installed"])
+def test_a_task_queue_outside_of_the_database_is_not_told(monkeypatch: pytest.MonkeyPatch, queue: str) -> None:
+    if queue == "elsewhere":
+        monkeypatch.setattr(Conf, "ORM", None)
+    else:
+        monkeypatch.setattr(metrics.apps, "is_installed", lambda name: False)
+    assert values(OutboxCollector(), "outbox_task_queue_wait_seconds") == {}
 
 
 def test_only_relays_that_live_are_counted() -> None:
@@ -110,12 +173,13 @@ def test_only_relays_that_live_are_counted() -> None:
 
 
 def test_figures_are_read_again_only_when_they_are_old(
-    django_assert_num_queries: DjangoAssertNumQueries,
+    tables: Tables, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     clock = Clock()
     collector = OutboxCollector(cache_seconds=10, clock=clock)
     list(collector.collect())
-    store("acme")
+    tables.add("k")
+    due(tables)
     clock.now = 9
     with django_assert_num_queries(0):
         assert values(collector, "outbox_pending") == {}
@@ -124,11 +188,11 @@ def test_figures_are_read_again_only_when_they_are_old(
 
 
 def test_a_failed_look_leaves_the_last_figures_and_is_not_repeated_at_once(
-    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+    tables: Tables, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
     collector = OutboxCollector(cache_seconds=10, clock=clock)
-    store("acme")
+    tables.add("k")
     list(collector.collect())
     request.getfixturevalue("broken")
     clock.now = 10
@@ -160,11 +224,12 @@ def test_registering_reads_nothing(django_assert_num_queries: DjangoAssertNumQue
 
 def test_scrapes_at_the_same_time_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
+    nothing = Backlog(taken_at=None, read_at=None, tenants=(), totals=Totals())
     both = threading.Barrier(2)
 
     def look() -> metrics.Snapshot:
         looks.append(1)
-        return metrics.Snapshot(pending=(), failed=(), relays=0)
+        return metrics.Snapshot(backlog=nothing, relays=0, task_queue_wait=None)
 
     monkeypatch.setattr(metrics, "read_snapshot", look)
     collector = OutboxCollector()
@@ -179,23 +244,3 @@ def test_scrapes_at_the_same_time_read_once(monkeypatch: pytest.MonkeyPatch) -> 
     for thread in threads:
         thread.join()
     assert len(looks) == 1
-
-
-def test_the_look_never_scans_the_table() -> None:
-    store("acme", events=100)
-    metrics.read_snapshot()
-    with connection.cursor() as cursor:
-        # In a small table every index costs the same, and which one is taken is chance.
-        cursor.execute(
-            "INSERT INTO outbox_events (tenant_id, topic, dedupe_key, payload, status)"
-            " SELECT 'tenant-' || n % 100, 'news', 'many-' || n, '1', (ARRAY['sent', 'pending'])[1 + n % 2]"
-            " FROM generate_series(1, 20000) n"
-        )
-        cursor.execute("ANALYZE outbox_events")
-        cursor.execute(
-            "EXPLAIN " + sql.load("backlog"),
-            {"status": "pending", "top": 200, "cap": 10_000, "cap_of_others": 100},
-        )
-        plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "Seq Scan on outbox_events" not in plan
-    assert plan.count("ix_outbox_status_tenant_created") == 3
