@@ -56,7 +56,8 @@ def plan(connection: psycopg.Connection[Any], statement: Any, params: Any = None
     return Plan(explained[0])
 
 
-def application_plan(statement: str, params: Any) -> Plan:
-    """In a session as the application has it, with PostgreSQL's own settings."""
+def application_plan(statement: str, params: Any, *, before: str = "") -> Plan:
+    """In a session as the application has it, with PostgreSQL's own settings but for what is executed `before`."""
     with psycopg.connect(url(), cursor_factory=psycopg.ClientCursor) as application:
+        application.execute(before.encode())
         return plan(application, statement, params)
