@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from outbox import conf, sql
 from outbox.models import EventStatus
@@ -20,6 +20,8 @@ CLAIM_SECONDS = 4.0
 """A process that dies while it counts is followed by another one after this."""
 STATEMENT_SECONDS = 2.0
 CHUNK_EVENTS = 20_000
+# Statistics may be from a time when scanning the table was cheap.
+BY_INDEX: LiteralString = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
 RARELY = 10
 """Pause so many times what a count took."""
 SESSION_NAME = "outbox-relay backlog"
@@ -135,8 +137,7 @@ class _Counter:
     def _chunk(self, status: EventStatus, after: tuple[str, datetime]) -> list[tuple[Any, ...]]:
         with self._session.transaction():
             self._limit()
-            # Statistics may be from a time when scanning the table was cheap.
-            self._session.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            self._session.execute(BY_INDEX)
             params = {"status": status.value, "tenant": after[0], "at": after[1], "limit": CHUNK_EVENTS}
             return self._session.execute(sql.load("count_events"), params).fetchall()
 

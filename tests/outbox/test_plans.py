@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
-from outbox import sql
+from outbox import counting, sql
 from outbox.models import OutboxEvent
 from outbox.relay import session
 from tests.support.plans import application_plan, plan
@@ -167,6 +167,19 @@ def test_the_longest_waiting_tenants_are_found_by_a_step_for_each(database: sess
     assert found.indexes == {DRAIN_INDEX}
     assert found.scans() == []
     assert found.rows_read() <= 10 * (50 + 64)
+    assert found.rows_sorted() <= len(TENANTS)
+
+
+@pytest.mark.parametrize("status", ["pending", "scheduled", "failed"])
+def test_what_waits_is_counted_from_the_index_alone_a_chunk_at_a_time(
+    database: session.Connection, status: str
+) -> None:
+    params = {"status": status, "tenant": "tenant-007", "at": "2020-01-01", "limit": 1_000}
+    found = application_plan(sql.load("count_events"), params, before=counting.BY_INDEX)
+    (scan,) = found.of_type("Index Only Scan")
+    assert scan["Index Name"] == DRAIN_INDEX
+    assert "tenant_id" in scan["Index Cond"]
+    assert found.rows_read() <= 1_000 + 64
     assert found.rows_sorted() <= len(TENANTS)
 
 
