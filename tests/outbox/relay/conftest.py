@@ -203,6 +203,8 @@ class Driver:
 
     def tap(self, then: Callable[[list[str]], None] = lambda produced: None) -> list[str]:
         """The message keys that the producer for all is given from now on; `then` is called after each."""
+        # However slow this machine is, no other producer takes its place.
+        self.relay._senders._suspect_after = HANG_SECONDS
         sender, produced = self.relay._senders.main, list[str]()
         original = sender.produce
 
