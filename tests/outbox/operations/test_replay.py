@@ -210,7 +210,7 @@ def test_if_it_cannot_be_recorded_it_is_not_done(monkeypatch: pytest.MonkeyPatch
     def refuse(**_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(bulk.audit, "record", refuse)
+    monkeypatch.setattr("outbox.operations.audit.record", refuse)
     with pytest.raises(RuntimeError):
         again(DEAD)
     assert status(row) == "failed"
