@@ -74,12 +74,16 @@ def history(*, tenant_id: str, name: str, limit: int) -> list[CircuitTransition]
     return list(changes.order_by("-id")[:limit])
 
 
-def in_state(rows: QuerySet[TenantCircuit], state: str) -> QuerySet[TenantCircuit]:
-    """Those that a call would meet in that state, by the index of trouble unless it is `closed`."""
+def visible_state() -> Case:
+    """The state that a call would meet now, as the view `circuits_now` has it."""
     forced = ~Q(override=Override.AUTO.value) & (Q(override_until__isnull=True) | Q(override_until__gt=Now()))
     due = Q(state=Phase.OPEN.value, open_until__lte=Now())
-    visible = Case(When(forced, then=F("override")), When(due, then=Value(Phase.HALF_OPEN.value)), default=F("state"))
-    found = rows.alias(visible=visible).filter(visible=state)
+    return Case(When(forced, then=F("override")), When(due, then=Value(Phase.HALF_OPEN.value)), default=F("state"))
+
+
+def in_state(rows: QuerySet[TenantCircuit], state: str) -> QuerySet[TenantCircuit]:
+    """Those in that visible state, by the index of trouble unless it is `closed`."""
+    found = rows.alias(visible_now=visible_state()).filter(visible_now=state)
     if state != Phase.CLOSED.value:
         found = found.filter(~Q(state=Phase.CLOSED.value) | ~Q(override=Override.AUTO.value))
     return found

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from circuits.admin.base import BoundedAdmin
+from circuits.admin.decisions import DECISIONS, Decision
+from circuits.admin.forms import CircuitForm, ThresholdForm
+from circuits.errors import CircuitError
+from circuits.models import TenantCircuit
+from circuits.operations import listing, thresholds
+from circuits.policy import THRESHOLDS
+
+MOST_AT_ONCE = 500
+"""Circuits that one decision may be about: a form has room for not many more."""
+_HISTORY = 50
+_EDITED_IN_LIST = ("failure_threshold", "reset_interval", "max_reset_interval", "half_open_probes")
+_LIVE = (
+    "failures",
+    "last_failure_at",
+    "trips",
+    "opened_at",
+    "open_until",
+    "probe_until",
+    "probe_successes",
+    "closed_at",
+    "epoch",
+)
+_OVERRIDE = ("override", "override_by", "override_reason", "override_until")
+
+
+class StateFilter(admin.SimpleListFilter):
+    """By the state that a call would meet now."""
+
+    title = "state"
+    parameter_name = "visible_state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state, state.replace("_", " ")) for state in listing.VISIBLE_STATES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> QuerySet[TenantCircuit]:
+        state = self.value()
+        return listing.in_state(queryset, state) if state in listing.VISIBLE_STATES else queryset
+
+
+@admin.register(TenantCircuit)
+class CircuitAdmin(BoundedAdmin):
+    """Circuits by tenant: their state, their thresholds, and what moved them. Processes follow within a second."""
+
+    form = CircuitForm
+    list_display = (
+        "tenant_id",
+        "name",
+        "current_state",
+        "failures",
+        "trips",
+        "open_until",
+        *_EDITED_IN_LIST,
+        "override_by",
+        "override_until",
+    )
+    list_display_links = ("tenant_id",)
+    list_editable = _EDITED_IN_LIST
+    list_filter = (StateFilter,)
+    list_per_page = 50
+    ordering = ("tenant_id", "name")
+    sortable_by = ("tenant_id",)
+    search_fields = ("tenant_id",)
+    search_help_text = "The beginning of a tenant's name, the name of a circuit, or both: acme publish."
+    actions = tuple(DECISIONS)
+    fieldsets = (
+        (None, {"fields": ("tenant_id", "name", "current_state")}),
+        (
+            "Thresholds",
+            {"fields": (*THRESHOLDS, "reason"), "description": "Times are in seconds. Empty: the default, in grey."},
+        ),
+        ("State", {"fields": _LIVE}),
+        ("Held by staff", {"fields": _OVERRIDE}),
+    )
+
+    @admin.display(description="state")
+    def current_state(self, circuit: TenantCircuit) -> str:
+        """What a call would meet now."""
+        return str(getattr(circuit, "visible", circuit.state)).replace("_", " ")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TenantCircuit]:
+        rows: QuerySet[TenantCircuit] = super().get_queryset(request)
+        return rows.annotate(visible=listing.visible_state())
+
+    def get_fieldsets(self, request: HttpRequest, obj: TenantCircuit | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        return fieldsets if obj else [(None, {"fields": ("tenant_id", "name")}), fieldsets[1]]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: TenantCircuit | None = None) -> tuple[str, ...]:
+        return ("current_state", *_LIVE, *_OVERRIDE, *(("tenant_id", "name") if obj else ()))
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> type[ThresholdForm]:
+        return ThresholdForm
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Deleting an open circuit would close it without a trace."""
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[TenantCircuit], search_term: str
+    ) -> tuple[QuerySet[TenantCircuit], bool]:
+        words = search_term.split()
+        if len(words) == 1:
+            queryset = queryset.filter(Q(tenant_id__startswith=words[0]) | Q(name=words[0]))
+        elif words:
+            queryset = queryset.filter(tenant_id__startswith=words[0], name=words[1])
+        return queryset, False
+
+    def save_model(self, request: HttpRequest, obj: TenantCircuit, form: Any, change: bool) -> None:
+        """Writes the thresholds that were changed, and nothing of what circuits write themselves meanwhile."""
+        after = {name: getattr(obj, name) for name in form.changed_data if name in THRESHOLDS}
+        reason = form.cleaned_data.get("reason") or "edited in the list"
+        using = obj._state.db or TenantCircuit.objects.db
+        with transaction.atomic(using=using):
+            if not change:
+                obj.save(using=using)
+                before = dict.fromkeys(THRESHOLDS)
+            else:
+                before = thresholds.own(TenantCircuit.objects.using(using).select_for_update().get(pk=obj.pk))
+            thresholds.save(obj, after, by=request.user.get_username(), reason=reason, before=before)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        circuit = self.get_object(request, object_id)
+        found = listing.history(tenant_id=circuit.tenant_id, name=circuit.name, limit=_HISTORY) if circuit else []
+        extra = {
+            "transitions": found,
+            "decisions": [each for each in DECISIONS.values() if each.verb != "set_thresholds"],
+        }
+        return super().change_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        decide = path(
+            "<int:circuit_id>/decide/<str:verb>/",
+            self.admin_site.admin_view(self.decide_view),
+            name="circuits_tenantcircuit_decide",
+        )
+        return [decide, *super().get_urls()]
+
+    def decide_view(self, request: HttpRequest, circuit_id: int, verb: str) -> HttpResponse:
+        """Asks, and does it, for one circuit."""
+        circuit = self.get_queryset(request).filter(pk=circuit_id).first()
+        if circuit is None or verb not in DECISIONS:
+            raise Http404
+        if not self.has_change_permission(request, circuit):
+            raise PermissionDenied
+        form = DECISIONS[verb].form(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            self._do(request, DECISIONS[verb], [circuit], form)
+            return HttpResponseRedirect(reverse("admin:circuits_tenantcircuit_change", args=[circuit_id]))
+        return self._ask(request, DECISIONS[verb], [circuit], form, in_list=False)
+
+    @admin.action(permissions=["change"], description="Force open ...")
+    def force_open(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
+        return self._decide(request, DECISIONS["force_open"], queryset)
+
+    @admin.action(permissions=["change"], description="Force closed ...")
+    def force_closed(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
+        return self._decide(request, DECISIONS["force_closed"], queryset)
+
+    @admin.action(permissions=["change"], description="Back to automatic ...")
+    def automatic(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
+        return self._decide(request, DECISIONS["automatic"], queryset)
+
+    @admin.action(permissions=["change"], description="Reset ...")
+    def reset(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
+        return self._decide(request, DECISIONS["reset"], queryset)
+
+    @admin.action(permissions=["change"], description="Set thresholds ...")
+    def set_thresholds(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
+        return self._decide(request, DECISIONS["set_thresholds"], queryset)
+
+    def _decide(
+        self, request: HttpRequest, decision: Decision, queryset: QuerySet[TenantCircuit]
+    ) -> HttpResponse | None:
+        """Asks, and does it, for the circuits that were selected in the list."""
+        circuits = list(queryset[: MOST_AT_ONCE + 1])
+        if len(circuits) > MOST_AT_ONCE:
+            self.message_user(request, f"Select at most {MOST_AT_ONCE} circuits at once.", messages.ERROR)
+            return None
+        form = decision.form(request.POST if "confirmed" in request.POST else None)
+        if form.is_valid():
+            self._do(request, decision, circuits, form)
+            return None
+        return self._ask(request, decision, circuits, form, in_list=True)
+
+    def _ask(
+        self, request: HttpRequest, decision: Decision, circuits: list[TenantCircuit], form: Any, *, in_list: bool
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": decision.title,
+            "opts": self.opts,
+            "media": self.media,
+            "decision": decision,
+            "circuits": circuits,
+            "form": form,
+            "in_list": in_list,
+            "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/circuits/tenantcircuit/decide.html", context)
+
+    def _do(self, request: HttpRequest, decision: Decision, circuits: list[TenantCircuit], form: Any) -> None:
+        done = 0
+        for circuit in circuits:
+            try:
+                by = request.user.get_username()
+                decision.do(tenant_id=circuit.tenant_id, name=circuit.name, by=by, **decision.options(form))
+            except CircuitError as error:
+                self.message_user(request, f"Circuit {circuit}: {error}", messages.ERROR)
+                continue
+            done += 1
+            self.log_change(request, circuit, f"{decision.done}: {form.cleaned_data['reason']}")
+        if done:
+            text = f"{decision.done}: {done} circuit{'' if done == 1 else 's'}."
+            self.message_user(request, text, messages.SUCCESS)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from circuits.admin.base import BoundedAdmin
+from circuits.models import CircuitTransition
+
+
+@admin.register(CircuitTransition)
+class TransitionAdmin(BoundedAdmin):
+    """What moved circuits, the newest first. Nobody can change it."""
+
+    list_display = (
+        "at",
+        "tenant_id",
+        "name",
+        "from_state",
+        "to_state",
+        "why",
+        "by",
+        "reason",
+        "failures",
+        "error_code",
+    )
+    ordering = ("-id",)
+    sortable_by = ()
+    search_fields = ("tenant_id",)
+    search_help_text = "A tenant, or a tenant and the name of a circuit: acme publish."
+    actions = None
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[CircuitTransition], search_term: str
+    ) -> tuple[QuerySet[CircuitTransition], bool]:
+        words = search_term.split()
+        if words:
+            queryset = queryset.filter(tenant_id=words[0])
+        if len(words) > 1:
+            queryset = queryset.filter(name=words[1])
+        return queryset, False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -1,0 +1,296 @@
+"""Circuits as staff see and steer them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.db.models.functions import Now
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from circuits.models import CircuitTransition, TenantCircuit
+from circuits.policy import THRESHOLDS
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/circuits/tenantcircuit/"
+VERBS = ["force_open", "force_closed", "automatic", "reset"]
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ann"))
+    return client
+
+
+def store(tenant_id: str = "acme", **fields: Any) -> TenantCircuit:
+    return TenantCircuit.objects.create(**{"tenant_id": tenant_id, "name": "memory", **fields})
+
+
+def opened(tenant_id: str = "acme") -> TenantCircuit:
+    return store(tenant_id, state="open", open_until=Now() + timedelta(hours=1), trips=1)
+
+
+def page(circuit: TenantCircuit) -> str:
+    return f"{LIST}{circuit.pk}/change/"
+
+
+def decide(circuit: TenantCircuit, verb: str) -> str:
+    return f"{LIST}{circuit.pk}/decide/{verb}/"
+
+
+def in_list(staff: Client, action: str, *circuits: TenantCircuit, **fields: str) -> Any:
+    selected = [str(each.pk) for each in circuits]
+    return staff.post(LIST, {"action": action, "_selected_action": selected, **fields})
+
+
+def save(staff: Client, circuit: TenantCircuit, **fields: Any) -> str:
+    """The page after pressing save: empty when it was saved."""
+    return staff.post(page(circuit), {**dict.fromkeys(THRESHOLDS, ""), **fields}).text
+
+
+def save_list(staff: Client, circuits: list[TenantCircuit], **fields: str) -> Any:
+    rows: dict[str, str] = {
+        "form-TOTAL_FORMS": str(len(circuits)),
+        "form-INITIAL_FORMS": str(len(circuits)),
+        "_save": "Save",
+    }
+    for number, circuit in enumerate(circuits):
+        rows[f"form-{number}-id"] = str(circuit.pk)
+        for name in ("failure_threshold", "reset_interval", "max_reset_interval", "half_open_probes"):
+            value = getattr(circuit, name)
+            rows[f"form-{number}-{name}"] = "" if value is None else str(value)
+    return staff.post(LIST, {**rows, **fields})
+
+
+def tenants(text: str) -> list[str]:
+    return re.findall(r'class="field-tenant_id[^>]*><a[^>]*>([^<]+)<', text)
+
+
+def test_the_list_shows_states_and_is_filtered_by_them(staff: Client) -> None:
+    opened()
+    store("globex", override="forced_closed")
+    store("initech", state="open", open_until=Now() - timedelta(hours=1))
+    assert tenants(staff.get(LIST).text) == ["acme", "globex", "initech"]
+    for state, tenant in [("open", "acme"), ("forced_closed", "globex"), ("half_open", "initech")]:
+        assert tenants(staff.get(LIST, {"visible_state": state}).text) == [tenant]
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("ac", ["acme"]), ("memory", ["acme", "globex"]), ("globex memory", ["globex"]), ("acme publish", [])],
+)
+def test_the_list_is_searched_by_tenant_and_name(staff: Client, search: str, found: list[str]) -> None:
+    store()
+    store("globex")
+    assert tenants(staff.get(LIST, {"q": search}).text) == found
+
+
+def test_the_list_costs_the_same_for_one_circuit_and_for_many(
+    staff: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    TenantCircuit.objects.bulk_create(TenantCircuit(tenant_id=f"t{number}", name="memory") for number in range(60))
+    with django_assert_max_num_queries(7):
+        staff.get(LIST)
+
+
+def test_thresholds_are_edited_in_the_list(staff: Client) -> None:
+    circuits = [store(), store("globex", decay=5)]
+    save_list(staff, circuits, **{"form-1-failure_threshold": "9"})
+    changed = TenantCircuit.objects.get(tenant_id="globex")
+    assert (changed.failure_threshold, changed.decay) == (9, 5)
+    told = CircuitTransition.objects.get()
+    assert (told.by, told.reason) == ("ann", "edited in the list (failure_threshold default -> 9)")
+
+
+def test_editing_the_list_undoes_nothing_that_happened_meanwhile(staff: Client) -> None:
+    circuit = store()
+    TenantCircuit.objects.update(state="open", open_until=Now() + timedelta(hours=1), epoch=1, decay=7)
+    save_list(staff, [circuit], **{"form-0-failure_threshold": "9"})
+    now = TenantCircuit.objects.get()
+    assert (now.state, now.epoch, now.decay, now.failure_threshold) == ("open", 1, 7, 9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"failure_threshold": "0"}, "failure_threshold must be at least 1."),
+        ({"reset_interval": "0"}, "reset_interval must be above 0."),
+        ({"reset_interval": "-1"}, "reset_interval must be above 0."),
+        ({"reset_interval": "20", "max_reset_interval": "10"}, "reset_interval must be at most max_reset_interval=10."),
+        ({"reset_interval": "301"}, "reset_interval must be at most max_reset_interval=300 (the default)."),
+        ({"max_reset_interval": "29"}, "max_reset_interval must be at least reset_interval, which is 30 (the default)"),
+        ({"mode": "guess"}, "guess is not one of the available choices"),
+    ],
+)
+def test_impossible_thresholds_are_refused(staff: Client, fields: dict[str, str], said: str) -> None:
+    circuit = store()
+    assert said in save(staff, circuit, reason="because", **fields)
+    if "mode" not in fields:
+        in_the_list = {f"form-0-{name}": value for name, value in fields.items()}
+        assert said in save_list(staff, [circuit], **in_the_list).text
+    assert not CircuitTransition.objects.exists()
+
+
+def test_thresholds_change_for_a_reason(staff: Client) -> None:
+    circuit = store()
+    assert "Say why" in save(staff, circuit, failure_threshold="9")
+    assert save(staff, circuit, failure_threshold="9", reason="they retry themselves") == ""
+    assert TenantCircuit.objects.get().failure_threshold == 9
+    assert "they retry themselves (failure_threshold default -&gt; 9)" in staff.get(page(circuit)).text
+
+
+def test_a_circuit_is_added_with_its_thresholds(staff: Client) -> None:
+    fields = {**dict.fromkeys(THRESHOLDS, ""), "mode": "rate", "reason": "new"}
+    refused = staff.post(f"{LIST}add/", {**fields, "tenant_id": "a:b", "name": "memory"}).text
+    assert "up to 64 of A-Z" in refused
+    staff.post(f"{LIST}add/", {**fields, "tenant_id": "*", "name": "publish"})
+    assert TenantCircuit.objects.values_list("tenant_id", "name", "mode").get() == ("*", "publish", "rate")
+
+
+def test_the_page_shows_what_moved_it(staff: Client) -> None:
+    circuit = opened()
+    CircuitTransition.objects.create(
+        tenant_id="acme",
+        name="memory",
+        from_state="closed",
+        to_state="open",
+        why="rate",
+        failures=6,
+        calls=11,
+        epoch=1,
+        error_code="<b>",
+    )
+    text = staff.get(page(circuit)).text
+    assert "6 of 11" in text
+    assert "&lt;b&gt;" in text
+    assert [verb for verb in VERBS if decide(circuit, verb) in text] == VERBS
+
+
+@pytest.mark.parametrize(
+    ("verb", "state"),
+    [("force_open", "forced_open"), ("force_closed", "forced_closed"), ("reset", "closed")],
+)
+def test_a_decision_asks_for_a_reason_and_is_recorded(staff: Client, verb: str, state: str) -> None:
+    circuit = opened()
+    assert "This field is required" in staff.post(decide(circuit, verb), {"reason": " "}).text
+    assert not CircuitTransition.objects.exists()
+    assert staff.post(decide(circuit, verb), {"reason": "maintenance"}).status_code == 302
+    transition = CircuitTransition.objects.get()
+    told = (transition.from_state, transition.to_state, transition.by, transition.reason)
+    assert told == ("open", state, "ann", "maintenance")
+    assert LogEntry.objects.get().object_id == str(circuit.pk)
+
+
+def test_looking_at_a_decision_decides_nothing(staff: Client) -> None:
+    circuit = opened()
+    for verb in VERBS:
+        assert staff.get(decide(circuit, verb)).status_code == 200
+    assert not CircuitTransition.objects.exists()
+
+
+def test_what_is_forced_may_end_by_itself_but_not_in_the_past(staff: Client) -> None:
+    circuit = store()
+    later = timezone.now() + timedelta(hours=2)
+    assert (
+        "Must lie in the future"
+        in staff.post(decide(circuit, "force_open"), {"reason": "x", "until": "2020-01-01T00:00"}).text
+    )
+    staff.post(decide(circuit, "force_open"), {"reason": "x", "until": later.strftime("%Y-%m-%dT%H:%M")})
+    until = TenantCircuit.objects.get().override_until
+    assert until is not None
+    assert abs(until - later) < timedelta(minutes=1)
+
+
+def test_several_circuits_are_decided_about_at_once(staff: Client) -> None:
+    circuits = [store(), store("globex"), store("initech")]
+    asked = in_list(staff, "force_open", *circuits[:2]).text
+    assert "All calls are refused" in asked
+    assert not CircuitTransition.objects.exists()
+    assert in_list(staff, "force_open", *circuits[:2], confirmed="yes", reason="").status_code == 200
+    assert in_list(staff, "force_open", *circuits[:2], confirmed="yes", reason="move").status_code == 302
+    states = dict(TenantCircuit.objects.values_list("tenant_id", "override"))
+    assert states == {"acme": "forced_open", "globex": "forced_open", "initech": "auto"}
+    in_list(staff, "automatic", *circuits[:2], confirmed="yes", reason="moved")
+    assert set(TenantCircuit.objects.values_list("override", flat=True)) == {"auto"}
+
+
+def test_thresholds_of_several_circuits_are_set_at_once(staff: Client) -> None:
+    circuits = [store(failure_threshold=2), store("globex", decay=5)]
+    in_list(
+        staff,
+        "set_thresholds",
+        *circuits,
+        confirmed="yes",
+        reason="all",
+        reset_interval="10",
+        failure_threshold="default",
+    )
+    values = TenantCircuit.objects.values_list("reset_interval", "failure_threshold", "decay")
+    assert list(values) == [(10, None, None), (10, None, 5)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "Nothing would change"),
+        ({"failure_threshold": "0"}, "failure_threshold must be at least 1."),
+        ({"mode": "guess"}, "Neither a value nor the word default."),
+        ({"decay": "nan"}, "decay must be finite."),
+    ],
+)
+def test_impossible_thresholds_in_bulk_are_refused(staff: Client, fields: dict[str, str], said: str) -> None:
+    assert said in in_list(staff, "set_thresholds", store(), confirmed="yes", reason="x", **fields).text
+
+
+def test_one_of_several_that_cannot_be_set_is_named(staff: Client) -> None:
+    circuits = [store(), store("globex", max_reset_interval=40)]
+    done = in_list(staff, "set_thresholds", *circuits, confirmed="yes", reason="x", reset_interval="50")
+    text = staff.get(done.url).text
+    assert "Thresholds set: 1 circuit." in text
+    assert "Circuit globex memory: reset_interval=50.0: must be at most max_reset_interval=40." in text
+
+
+def test_who_may_only_look_decides_nothing(client: Client) -> None:
+    looker = User.objects.create_user("bob", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_tenantcircuit"))
+    client.force_login(looker)
+    circuit = opened()
+    assert client.get(page(circuit)).status_code == 200
+    assert decide(circuit, "reset") not in client.get(page(circuit)).text
+    for verb in VERBS:
+        assert client.post(decide(circuit, verb), {"reason": "x"}).status_code == 403
+        in_list(client, verb, circuit, confirmed="yes", reason="x")
+    assert not CircuitTransition.objects.exists()
+
+
+@pytest.mark.parametrize("url", [f"{LIST}1/decide/explode/", f"{LIST}999999/decide/reset/"])
+def test_what_does_not_exist_is_not_found(staff: Client, url: str) -> None:
+    assert staff.get(url).status_code == 404
+
+
+def test_nothing_is_deleted(staff: Client) -> None:
+    assert staff.post(f"{LIST}{opened().pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_no_page_has_a_script_or_a_style_in_it(staff: Client) -> None:
+    circuit = opened()
+    for url in (LIST, page(circuit), *(decide(circuit, verb) for verb in VERBS)):
+        text = staff.get(url).text
+        assert not re.search(r"<style|<script(?![^>]*\bsrc=)(?![^>]*application/json)|\sstyle=|\son\w+=", text), url
+
+
+def test_the_history_of_all_is_listed_and_searched(staff: Client) -> None:
+    for tenant in ("acme", "globex"):
+        CircuitTransition.objects.create(
+            tenant_id=tenant, name="memory", from_state="closed", to_state="open", why="failures", epoch=1
+        )
+    text = staff.get("/admin/circuits/circuittransition/", {"q": "globex memory"}).text
+    assert "globex" in text
+    assert "acme" not in text.split("result_list")[1]
