@@ -132,6 +132,8 @@ class Relay:
         if not part.lanes:
             return False
         self._tenure.virtual_now = part.virtual_now
+        if part.level is not None:
+            self._tenure.level.note(part.level, now)
         self._publisher.start_round()
         overdue = self._senders.outstanding
         events = self._publish(part, now)
@@ -152,6 +154,7 @@ class Relay:
             virtual_now=self._tenure.virtual_now,
             now=now,
             now_us=self._lookout.db_now(now),
+            ceiling=self._tenure.ceiling,
         )
 
     def _publish(self, part: Plan, now: float) -> int:

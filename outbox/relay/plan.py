@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 
 from outbox.relay.fairness import PAGE_BYTES, Claim, shares
 from outbox.relay.lanes import UNLIMITED, Lane
@@ -15,23 +16,36 @@ class Plan:
     quotas: list[int]
     virtual_now: float
     """The least virtual time that took part: where a lane starts that wakes up now."""
+    level: float | None = None
+    """The mean of lanes that have a backlog."""
 
 
 def plan(
-    lanes: Iterable[Lane], *, budget: int, most_bytes: int, quantum: int, virtual_now: float, now: float, now_us: int
+    lanes: Iterable[Lane],
+    *,
+    budget: int,
+    most_bytes: int,
+    quantum: int,
+    virtual_now: float,
+    now: float,
+    now_us: int,
+    ceiling: float = UNLIMITED,
 ) -> Plan:
-    """A round of about `budget` events, shared by start-time fair queuing."""
-    ready = [lane for lane in lanes if _is_ready(lane, now)]
+    """A round of about `budget` events, shared by start-time fair queuing among lanes below the ceiling."""
+    ready = [lane for lane in lanes if _is_ready(lane, now) and lane.virtual_time <= ceiling]
     allowed = [(lane, lane.allowance(now_us)) for lane in ready]
     part = [(lane, most) for lane, most in allowed if most >= 1]
     if not part:
         return Plan([], [], virtual_now)
-    virtual_now = max(virtual_now, min((lane.virtual_time for lane, _ in part if not lane.idle), default=virtual_now))
+    backlogged = [lane.virtual_time for lane, _ in part if not lane.idle]
+    if backlogged:
+        virtual_now = max(virtual_now, min(backlogged))
     for lane, _ in part:
         _end_idleness(lane, virtual_now)
     claims = [Claim(lane.virtual_time, lane.weight, lane.cost, min(most, lane.predicted)) for lane, most in part]
     counts = shares(claims, budget=budget, quantum=quantum)
-    return _quotas(part, counts, quantum=quantum, most_bytes=most_bytes, virtual_now=virtual_now)
+    taking, quotas = _quotas(part, counts, quantum=quantum, most_bytes=most_bytes)
+    return Plan(taking, quotas, virtual_now, fmean(backlogged) if backlogged else None)
 
 
 def _is_ready(lane: Lane, now: float) -> bool:
@@ -48,8 +62,8 @@ def _end_idleness(lane: Lane, virtual_now: float) -> None:
 
 
 def _quotas(
-    part: list[tuple[Lane, float]], counts: list[int], *, quantum: int, most_bytes: int, virtual_now: float
-) -> Plan:
+    part: list[tuple[Lane, float]], counts: list[int], *, quantum: int, most_bytes: int
+) -> tuple[list[Lane], list[int]]:
     lanes, quotas = [], []
     for (lane, most), count in zip(part, counts, strict=True):
         if count:
@@ -59,4 +73,4 @@ def _quotas(
             lane.idle = quota >= most
             lanes.append(lane)
             quotas.append(quota)
-    return Plan(lanes, quotas, virtual_now)
+    return lanes, quotas

@@ -136,7 +136,7 @@ class Renew:
         params.pop("has_work")
         with connection.transaction():
             self.rows = {row[0]: row for row in query(connection, sql.load("renew"), params)}
-        self.fleet = query(connection, sql.load("fleet"))[0]
+        self.fleet = query(connection, sql.load("fleet"), {"owner": owner})[0]
 
 
 def release_params(lanes: list[LaneState], owner: uuid.UUID) -> dict[str, Any]:

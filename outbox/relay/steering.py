@@ -138,6 +138,7 @@ class Steering:
         self.watcher.vitals.lanes = len(self.tenure.lanes)
         metrics.LANES_HELD.set(len(self.tenure.lanes))
         self.watcher.vitals.published = self.published
+        self.watcher.vitals.level = self.tenure.level
         self.settler.submit(self.tenure.renewal(now))
 
     def next_duty(self, now: float) -> float:
@@ -173,7 +174,7 @@ class Steering:
     def _finished(self, job: Job, now: float) -> None:
         if isinstance(job, Renew):
             self._renewing = False
-            self._lose(self.tenure.renewed(job), now)
+            self._lose(self.tenure.renewed(job, now), now)
             return
         lanes = self._settling.pop(id(job))
         for lane in lanes:

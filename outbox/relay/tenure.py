@@ -9,7 +9,8 @@ from math import ceil
 from typing import Any
 
 from outbox import conf, sql
-from outbox.relay.lanes import Lane
+from outbox.relay.lanes import UNLIMITED, Lane
+from outbox.relay.level import Level
 from outbox.relay.session import Connection, query
 from outbox.relay.settle import LaneState, Renew
 
@@ -20,6 +21,8 @@ MOST_CREDIT = 10_000.0
 """How far behind the others, in service units, a lane may start that had work while nobody held it."""
 LONG_REST_SECONDS = 1.0
 """A lane that its rate keeps waiting for longer is given back meanwhile."""
+LARGE_SURPLUS = 0.2
+"""Which part of its lanes a relay gives back at once; a smaller surplus waits for the end of tenures."""
 AHEAD_QUANTA = 250
 """How far a lane may run ahead of the least served one before it makes room, in quanta."""
 
@@ -32,6 +35,8 @@ class Fleet:
     waiting: int = 0
     least_virtual_time: float | None = None
     relays: int = 1
+    others_level: float | None = None
+    """Where the other relays' backlogged lanes stood on average, in virtual time."""
 
 
 class Tenure:
@@ -44,13 +49,16 @@ class Tenure:
         self.lanes: dict[str, Lane] = {}
         self.candidates: dict[str, float] = {}
         """Tenant -> earliest time (monotonic) at which to ask for its lane."""
-        self.fleet = Fleet()
+        self.level = Level()
         self.db_now = db_now
-        _, _, least, most, _ = query(connection, sql.load("fleet"))[0]
+        found = query(connection, sql.load("fleet"), {"owner": relay_id})[0]
+        self.fleet = _fleet(found)
+        least, most = found[2], found[3]
         self.virtual_now: float = most or 0.0 if least is None else least
         self._rows: set[str] = set()
         self._recent: dict[str, float] = {}
         self._refused: dict[str, float] = {}
+        self._shift = 0.0
 
     # candidates
 
@@ -84,7 +92,18 @@ class Tenure:
     def target(self) -> int:
         """Lanes this relay should hold: its part of those with work."""
         lanes = max(self.fleet.leased, len(self.lanes)) + max(self.fleet.waiting, len(self.candidates))
-        return max(1, min(self.settings.max_lanes, ceil(lanes / max(1, self.fleet.relays))))
+        equal = lanes / max(1, self.fleet.relays)
+        return max(1, min(self.settings.max_lanes, ceil(equal * (1 + self._shift))))
+
+    @property
+    def ceiling(self) -> float:
+        """How far a lane may get in virtual time. A relay that has just come does not run ahead with its first lanes,
+        while the others are about to give it more.
+        """
+        least = self.fleet.least_virtual_time
+        if self.fleet.relays < 2 or least is None or 2 * len(self.lanes) >= self.target:
+            return UNLIMITED
+        return least + self._leeway()
 
     def claim(self, names: list[str], *, limit: int, now: float) -> list[Lane]:
         """Asks for the lanes of `names`; those not granted are asked for again later."""
@@ -149,7 +168,7 @@ class Tenure:
             block_changes={lane.tenant: lane.block_changes for lane in lanes},
         )
 
-    def renewed(self, job: Renew) -> list[Lane]:
+    def renewed(self, job: Renew, now: float) -> list[Lane]:
         """Takes over what the renewal brought. Returns the lanes that were lost."""
         lost = []
         for state in job.lanes:
@@ -161,10 +180,10 @@ class Tenure:
                 lost.append(lane)
                 continue
             self._take_over(lane, job, row)
-        leased, waiting, least, _, relays = job.fleet
-        self.fleet = Fleet(leased=leased, waiting=waiting, least_virtual_time=least, relays=max(1, relays))
-        if least is not None:
-            self.virtual_now = least
+        self.fleet = _fleet(job.fleet)
+        self._shift = self.level.shift(self.fleet.others_level, now)
+        if self.fleet.least_virtual_time is not None:
+            self.virtual_now = self.fleet.least_virtual_time
         return lost
 
     def _take_over(self, lane: Lane, job: Renew, row: tuple[Any, ...]) -> None:
@@ -205,8 +224,10 @@ class Tenure:
         return max(0.0, 1 / lane.rate + (lane.rate_clock - self.db_now(now)) / 1e6)
 
     def _make_room(self, held: list[Lane], now: float) -> None:
-        over_time = [lane for lane in held if now - lane.claimed_at > self.settings.tenure_seconds]
         surplus = len(held) - self.target
+        # Another relay has just come: its first lanes would run far ahead of the others meanwhile.
+        at_once = surplus > len(held) * LARGE_SURPLUS
+        over_time = [lane for lane in held if at_once or now - lane.claimed_at > self.settings.tenure_seconds]
         waiting = bool(self.candidates) or self.fleet.waiting > 0
         least = self.fleet.least_virtual_time
         over_time.sort(key=lambda lane: lane.virtual_time, reverse=True)
@@ -236,3 +257,9 @@ class Tenure:
         self._recent[lane.tenant] = now
         if again_at is not None:
             self.candidates.setdefault(lane.tenant, again_at)
+
+
+def _fleet(found: tuple[Any, ...]) -> Fleet:
+    """From the row of fleet.sql."""
+    leased, waiting, least, _, relays, others = found
+    return Fleet(leased=leased, waiting=waiting, least_virtual_time=least, relays=max(1, relays), others_level=others)

@@ -14,12 +14,13 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import outbox
 from outbox import conf, sql
 from outbox.errors import RelayBuried
 from outbox.relay.backlog import LOOK_SECONDS, BacklogCounter
+from outbox.relay.level import Level
 from outbox.relay.session import Connection, connect, cut_off, lock_key, query
 
 logger = logging.getLogger("outbox.relay")
@@ -57,6 +58,7 @@ class Vitals:
 
     lanes: int = 0
     published: int = 0
+    level: Level = field(default_factory=Level)
 
 
 @dataclass(slots=True)
@@ -113,6 +115,7 @@ class Watcher:
         self._counter.close()
         try:
             query(self._connection, "DELETE FROM outbox_relays WHERE id = %(id)s", {"id": self._relay_id})
+            self._tell_the_others()
         finally:
             self._connection.close()
 
@@ -159,6 +162,11 @@ class Watcher:
                 "version": outbox.__version__,
             },
         )
+        self._tell_the_others()
+
+    def _tell_the_others(self) -> None:
+        """That the fleet has changed: they renew at once, and so see how many lanes are theirs now."""
+        query(self._connection, "SELECT pg_notify('outbox_policy', '')")
 
     def _heartbeat(self) -> None:
         then, before = self._rate_base
@@ -167,9 +175,15 @@ class Watcher:
         self._rate_base = (now, published)
         alive = query(
             self._connection,
-            "UPDATE outbox_relays SET heartbeat_at = clock_timestamp(), rate = %(rate)s, lanes = %(lanes)s"
-            " WHERE id = %(id)s RETURNING id",
-            {"id": self._relay_id, "rate": rate, "lanes": self.vitals.lanes},
+            "UPDATE outbox_relays SET heartbeat_at = clock_timestamp(), rate = %(rate)s, lanes = %(lanes)s,"
+            " virtual_time = %(level)s, pace = %(pace)s WHERE id = %(id)s RETURNING id",
+            {
+                "id": self._relay_id,
+                "rate": rate,
+                "lanes": self.vitals.lanes,
+                "level": self.vitals.level.value(now),
+                "pace": self.vitals.level.pace,
+            },
         )
         if not alive:
             raise RelayBuried("Another relay found our session gone and has taken our lanes.")

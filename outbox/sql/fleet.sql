@@ -1,10 +1,16 @@
--- What a relay must know of the others: lanes leased, lanes that wait, the least served lane with work, relays alive.
+-- What a relay must know of the others: lanes leased, lanes that wait, the least served lane with work, relays alive,
+-- and where the backlogged lanes of the others stand now in virtual time.
 -- A paused tenant or one above its rate waits for nobody, and under a pause of everything nobody does.
 SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
        count(*) FILTER (WHERE l.owner IS NULL AND waits.waits),
        min(l.virtual_time) FILTER (WHERE l.owner IS NOT NULL OR waits.waits),
        max(l.virtual_time),
-       (SELECT count(*) FROM outbox_relays WHERE heartbeat_at > clock_timestamp() - interval '5 seconds')
+       (SELECT count(*) FROM outbox_relays WHERE heartbeat_at > clock_timestamp() - interval '5 seconds'),
+       (
+           SELECT avg(r.virtual_time + r.pace * extract(epoch FROM clock_timestamp() - r.heartbeat_at)::float8)
+           FROM outbox_relays r
+           WHERE r.id <> %(owner)s AND r.heartbeat_at > clock_timestamp() - interval '5 seconds'
+       )
 FROM outbox_lanes l
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
 CROSS JOIN LATERAL (

@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from bench.report import table
 from somabrain.embedded.kafka import KafkaBroker
 from tests.conftest import StartManage
+from tests.proofs.sizes import FULL
 from tests.proofs.stage import Stage
+from tests.proofs.verdicts import FIGURES
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FULL and FIGURES:
+        terminalreporter.section("proofs: asked, got")
+        terminalreporter.write_line(table(FIGURES))
 
 
 @pytest.fixture

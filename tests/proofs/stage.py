@@ -6,6 +6,7 @@ import random
 import signal
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,13 +78,13 @@ class Stage:
         finally:
             writers.kill()
 
-    def seed(self, tenants: dict[str, int], *, keys: int = 50, payload_bytes: int = 330) -> None:
+    def seed(self, tenants: dict[str, int], *, keys: int = 50, payload_bytes: int = 330, first: int = 1) -> None:
         """So many pending events of each tenant, the sequence counted per key."""
         statement = """
             INSERT INTO outbox_events (tenant_id, topic, partition_key, dedupe_key, payload)
             SELECT %(tenant)s, %(topic)s, 'key-' || n %% %(keys)s, lpad(to_hex(n), 12, '0') || '-' || %(tenant)s,
                    jsonb_build_object('sequence', n, 'filler', repeat('x', %(size)s))
-            FROM generate_series(1, %(count)s) n
+            FROM generate_series(%(first)s, %(first)s + %(count)s - 1) n
         """
         with connection.cursor() as cursor:
             for tenant, count in tenants.items():
@@ -93,9 +94,16 @@ class Stage:
                     "keys": keys,
                     "size": payload_bytes,
                     "count": count,
+                    "first": first,
                 }
                 cursor.execute(statement, given)
             cursor.execute("ANALYZE outbox_events")
+
+    def wait_while_at_work(self, seconds: float) -> Span:
+        """Lets the relays work for so long."""
+        begin = time.time()
+        time.sleep(seconds)
+        return Span(begin, time.time())
 
     def wait_until_all_sent(self, *, timeout: float = HANG_GUARD_SECONDS) -> None:
         wait_until(all_sent, timeout=timeout)
@@ -116,6 +124,48 @@ def all_sent() -> bool:
 def sent(tenant: str | None = None) -> int:
     events = OutboxEvent.objects.filter(status=EventStatus.SENT)
     return (events if tenant is None else events.of_tenant(tenant)).count()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time by the database's clock, seconds since 1970."""
+
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
+
+    def sent(self) -> Counter[str]:
+        """Events of each tenant that were settled in it."""
+        statement = (
+            "SELECT tenant_id, count(*) FROM outbox_events"
+            " WHERE sent_at >= to_timestamp(%s) AND sent_at < to_timestamp(%s) GROUP BY tenant_id"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [self.begin, self.end])
+            return Counter(dict(cursor.fetchall()))
+
+    def rate(self, *tenants: str) -> float:
+        """Events per second, of these tenants or of all."""
+        sent = self.sent()
+        return sum(sent[name] for name in tenants or sent) / self.seconds
+
+
+def drained() -> Span:
+    """From the first settle to the last one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM min(sent_at)), extract(epoch FROM max(sent_at)) FROM outbox_events")
+        begin, end = cursor.fetchone()
+    return Span(float(begin), float(end))
+
+
+def forget_everything() -> None:
+    """As a new database has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE outbox_events, outbox_lanes, outbox_relays CASCADE")
+        cursor.execute("VACUUM (ANALYZE) outbox_events, outbox_lanes")
 
 
 def until(seconds: float, do: Callable[[], None], *, every: float) -> None:

@@ -1,18 +1,73 @@
-"""Shares of a relay's work: by weight, and for everyone beside an elephant."""
+"""Shares of the relays' work: equal, by weight, within limits, and for everyone beside an elephant."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
 
 import pytest
 from django.db.models import Max
 
 from outbox import conf
 from outbox.models import EventStatus, OutboxEvent, TenantPolicy
+from somabrain.embedded.leash import Leashed
 from tests.proofs.sizes import size
-from tests.proofs.stage import Stage, sent
+from tests.proofs.stage import HANG_GUARD_SECONDS, Span, Stage, drained, forget_everything, sent
+from tests.proofs.verdicts import judge, least, most
+from tests.support.processes import clean_environment
 from tests.support.waiting import wait_until
 
 WEIGHTS = {"gold": 5, "silver": 3, "bronze": 2}
 ELEPHANT = "elephant"
+OTHERS = [f"tenant-{number}" for number in range(9)]
+
+
+def max_min(demands: Mapping[str, float], capacity: float) -> dict[str, float]:
+    """What each gets when nobody can have more without somebody with less losing some."""
+    shares: dict[str, float] = {}
+    left = dict(demands)
+    while left:
+        equal = capacity / len(left)
+        modest = {name: demand for name, demand in left.items() if demand <= equal}
+        if not modest:
+            return shares | dict.fromkeys(left, equal)
+        shares |= modest
+        capacity -= sum(modest.values())
+        left = {name: demand for name, demand in left.items() if name not in modest}
+    return shares
+
+
+def jain(values: list[float]) -> float:
+    """Jain, Chiu, Hawe: A Quantitative Measure of Fairness, DEC TR-301, 1984."""
+    return sum(values) ** 2 / (len(values) * sum(value**2 for value in values))
+
+
+@pytest.mark.timeout(900)
+def test_f2_equal_tenants_with_unequal_backlogs_get_equal_shares(stage: Stage) -> None:
+    """Fifty tenants, backlogs as Zipf has them, two relays: each window against its max-min shares."""
+    total, window = size(80_000, 2_000_000), size(1, 10)
+    harmonic = sum(1 / rank for rank in range(1, 51))
+    left = {f"tenant-{rank:02}": int(total / harmonic / rank) for rank in range(1, 51)}
+    stage.seed(left)
+    stage.start_relays(2)
+    stage.wait_until_all_sent(timeout=600)
+    run = drained()
+    indices, worst = [], 0.0
+    for number in range(int(run.seconds // window)):
+        begin = run.begin + number * window
+        got = Span(begin, begin + window).sent()
+        fair = max_min({name: count for name, count in left.items() if count}, sum(got.values()))
+        ratios = [got[name] / share for name, share in fair.items()]
+        indices.append(jain(ratios))
+        worst = max(worst, *(abs(ratio - 1) for ratio in ratios))
+        left = {name: count - got[name] for name, count in left.items()}
+    stage.stop_relays()
+    judge(
+        least("F2", f"Jain index, the worst of {len(indices)} windows", min(indices), 0.99, small=0.5),
+        most("F2", "farthest from its max-min share", worst, 0.03),
+    )
 
 
 @pytest.mark.timeout(300)
@@ -27,8 +82,8 @@ def test_f3_weights_are_kept_within_three_percent(stage: Stage) -> None:
     published = {name: sent(name) for name in WEIGHTS}
     assert max(published.values()) < backlog, "none may have run dry"
     total = sum(published.values())
-    for name, weight in WEIGHTS.items():
-        assert published[name] / total == pytest.approx(weight / sum(WEIGHTS.values()), abs=0.03)
+    farthest = max(abs(published[name] / total - weight / sum(WEIGHTS.values())) for name, weight in WEIGHTS.items())
+    judge(most("F3", "farthest from its share by weight", farthest, 0.03, small=0.03))
 
 
 @pytest.mark.timeout(300)
@@ -48,4 +103,69 @@ def test_f5_ten_thousand_tenants_are_served_before_an_elephant_gets_a_third_roun
     last = mice.aggregate(last=Max("sent_at"))["last"]
     elephants = OutboxEvent.objects.of_tenant(ELEPHANT).filter(sent_at__lte=last).count()
     stage.stop_relays()
-    assert elephants <= 2 * conf.get().batch_size
+    rounds = elephants / conf.get().batch_size
+    judge(most("F5", "rounds of the elephant before 10,000 others are served", rounds, 2, small=2))
+
+
+@pytest.mark.timeout(900)
+def test_f6_fairness_costs_an_elephant_alone_next_to_nothing(stage: Stage, tmp_path: Path) -> None:
+    """The same relay with and without, in turns."""
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(size(1, 5) * 2):
+        fair = number % 2 == 0
+        forget_everything()
+        stage.seed({ELEPHANT: size(30_000, 200_000)})
+        relay = ("manage.py", "outbox", "relay", "--until-empty") if fair else ("-m", "tests.proofs.unfair")
+        environment = {**clean_environment(), **stage.environment, "DJANGO_SETTINGS_MODULE": "somabrain.settings"}
+        process = Leashed([sys.executable, *relay], log=tmp_path / f"{number}.log", environment=environment)
+        try:
+            assert process.wait(timeout=HANG_GUARD_SECONDS) == 0, process.log.read_text()
+        finally:
+            process.kill()
+        rates[fair].append(drained().rate())
+    judge(least("F6", "elephant alone, to itself without fairness", median(rates[True]) / median(rates[False]), 0.95))
+
+
+@pytest.mark.timeout(900)
+def test_f7_a_limited_tenant_gets_its_limit_and_costs_the_others_nothing(stage: Stage) -> None:
+    """It has a hundred thousand events, older than all others; rounds with it and without it take turns."""
+    limit, seconds = size(200, 500), size(2, 10)
+    TenantPolicy.objects.create(tenant_id="limited", rate=limit)
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    got = []
+    for number in range(size(1, 3) * 2):
+        limited = number % 2 == 1
+        forget_everything()
+        stage.seed({"limited": size(20_000, 100_000)} if limited else {})
+        stage.seed(dict.fromkeys(OTHERS, size(15_000, 80_000)))
+        stage.start_relays(2)
+        wait_until(lambda: sent() > 0)
+        stage.wait_while_at_work(1)
+        span = stage.wait_while_at_work(seconds)
+        stage.stop_relays()
+        stage.relays.clear()
+        rates[limited].append(span.rate(*OTHERS))
+        if limited:
+            got.append(span.rate("limited") / limit)
+    judge(
+        least("F7", "others beside it, to themselves alone", median(rates[True]) / median(rates[False]), 0.95),
+        least("F7", "what it gets of its limit", min(got), 0.95, small=0.8),
+        most("F7", "what it gets of its limit at most", max(got), 1.02, small=1.2),
+    )
+
+
+@pytest.mark.timeout(900)
+def test_f13_idle_time_is_not_saved_up(stage: Stage) -> None:
+    """A tenant that was served once and then idle while the others were served without pause, and then has a burst."""
+    idle, seconds = size(2, 60), size(2, 5)
+    stage.seed({"sleeper": 100} | dict.fromkeys(OTHERS, size(25_000, 350_000)))
+    stage.start_relays(2)
+    wait_until(lambda: sent("sleeper") == 100)
+    stage.wait_while_at_work(idle)
+    stage.seed({"sleeper": size(20_000, 100_000)}, first=101)
+    wait_until(lambda: sent("sleeper") > 100)
+    shares = stage.wait_while_at_work(seconds).sent()
+    stage.stop_relays()
+    assert min(shares[name] for name in OTHERS) > 0, "none may have run dry"
+    share = shares["sleeper"] / shares.total()
+    judge(most("F13", f"share of a burst after {idle} s of idleness", share, 0.1 + 0.03, small=0.2))

@@ -41,6 +41,17 @@ def test_lanes_with_work_share_the_budget() -> None:
     assert quotas(planned([lane("a"), lane("b")])) == {"a": 500, "b": 500}
 
 
+def test_lanes_above_the_ceiling_are_left_out() -> None:
+    part = planned([lane("low", virtual_time=5.0), lane("high", virtual_time=6.0)], ceiling=5.0)
+    assert quotas(part) == {"low": 1_000}
+
+
+def test_the_level_is_that_of_lanes_with_a_backlog() -> None:
+    lanes = [lane("a", virtual_time=5.0), lane("b", virtual_time=7.0), lane("woken", idle=True)]
+    assert planned(lanes).level == 6.0
+    assert planned([lane("woken", idle=True)]).level is None
+
+
 def test_nothing_to_do_is_an_empty_plan() -> None:
     assert planned([]) == Plan([], [], 0.0)
     assert planned([lane(hungry=False)], virtual_now=7.0) == Plan([], [], 7.0)

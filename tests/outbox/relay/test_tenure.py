@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from outbox.relay.lanes import Lane
+from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import (
     AHEAD_QUANTA,
@@ -45,7 +45,7 @@ def claim(by: Tenure, *names: str, limit: int = 100, now: float = 0.0) -> list[s
 def renew(by: Tenure, session: Connection, *, now: float = 0.0) -> list[str]:
     job = by.renewal(now)
     job.run(session, ME)
-    return [each.tenant for each in by.renewed(job)]
+    return [each.tenant for each in by.renewed(job, now)]
 
 
 def put_lane(tables: Tables, tenant: str = "acme", **columns: Any) -> None:
@@ -326,7 +326,7 @@ def test_a_renewal_extends_the_deadline_from_before_it_was_asked_for(tenure: Ten
     assert tenure.lanes["acme"].deadline == pytest.approx(10.0 + 4.5)
     job = tenure.renewal(12.0)
     job.run(session, ME)
-    tenure.renewed(job)
+    tenure.renewed(job, 0.0)
     assert tenure.lanes["acme"].deadline == pytest.approx(12.0 + 4.5)
 
 
@@ -363,7 +363,7 @@ def test_a_renewal_that_comes_back_after_the_lane_has_gone_is_ignored(tenure: Te
     tenure.forget(tenure.lanes["gone"], now=0.0, again_at=None)
     tenure.lanes["again"].token += 1
     tenure.lanes["leaving"].leaving = True
-    assert tenure.renewed(job) == []
+    assert tenure.renewed(job, 0.0) == []
 
 
 def test_virtual_time_and_floor_are_written_at_each_renewal(
@@ -416,7 +416,7 @@ def test_a_failure_during_a_renewal_keeps_the_lane_careful(tenure: Tenure, sessi
     job = tenure.renewal(0.0)
     held.blocked, held.block_changes = True, held.block_changes + 1
     job.run(session, ME)
-    tenure.renewed(job)
+    tenure.renewed(job, 0.0)
     assert held.blocked
     renew(tenure, session)
     assert not held.blocked
@@ -445,6 +445,54 @@ def test_a_renewal_reads_the_fleet(tenure: Tenure, session: Connection, tables: 
     )
     renew(tenure, session)
     assert tenure.fleet == Fleet(leased=2, waiting=1, least_virtual_time=20.0, relays=2)
+
+
+def test_a_renewal_reads_where_the_others_stand_now(tenure: Tenure, session: Connection, tables: Tables) -> None:
+    for relay, level in ((ME, 1.0), (SOMEBODY_ELSE, 1_000.0), (uuid.uuid4(), 3_000.0), (uuid.uuid4(), None)):
+        tables.execute(
+            "INSERT INTO outbox_relays (id, host, pid, version, virtual_time, pace, heartbeat_at)"
+            " VALUES (%(i)s, 'h', 1, '1', %(level)s, 10, clock_timestamp() - interval '2 seconds')",
+            i=relay,
+            level=level,
+        )
+    renew(tenure, session)
+    assert tenure.fleet.others_level == pytest.approx(2_020, abs=10)
+
+
+def test_a_relay_ahead_of_the_others_takes_more_lanes(tenure: Tenure, session: Connection, tables: Tables) -> None:
+    tables.execute(
+        "INSERT INTO outbox_relays (id, host, pid, version, virtual_time) VALUES (%(i)s, 'h', 1, '1', 1500),"
+        " (%(me)s, 'h', 2, '1', 0)",
+        i=SOMEBODY_ELSE,
+        me=ME,
+    )
+    tenure.level.note(1_000.0, 0.0)
+    tenure.level.note(2_000.0, 1.0)
+    renew(tenure, session, now=1.0)
+    hold(tenure, *[lane(f"lane-{n}") for n in range(20)])
+    assert tenure.target == 13  # half a second ahead: a quarter more than ten
+
+
+def test_a_relay_that_has_just_come_does_not_run_ahead(tenure: Tenure) -> None:
+    hold(tenure, lane("first"))
+    tenure.fleet = Fleet(leased=20, least_virtual_time=100.0, relays=2)
+    assert tenure.ceiling == 100.0 + LEEWAY
+    hold(tenure, *[lane(f"lane-{n}") for n in range(5)])
+    assert tenure.ceiling == UNLIMITED
+
+
+@pytest.mark.parametrize(
+    "fleet",
+    [
+        Fleet(leased=20, least_virtual_time=100.0, relays=1),
+        Fleet(leased=2, least_virtual_time=100.0, relays=2),
+        Fleet(leased=20, relays=2),
+    ],
+)
+def test_nobody_else_nobody_to_wait_for(tenure: Tenure, fleet: Fleet) -> None:
+    hold(tenure, lane("first"))
+    tenure.fleet = fleet
+    assert tenure.ceiling == UNLIMITED
 
 
 def test_under_a_pause_of_everything_nobody_waits(tenure: Tenure, session: Connection, tables: Tables) -> None:
@@ -500,9 +548,19 @@ def test_a_paused_lane_goes_at_once(tenure: Tenure) -> None:
 
 def test_a_relay_above_its_target_gives_the_most_served_lanes_back(tenure: Tenure) -> None:
     hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(4)])
-    tenure.fleet = Fleet(leased=4, relays=2)
+    tenure.fleet = Fleet(leased=6, relays=2)
+    held = tenure.target
+    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(held + 1)])
+    assert leavers(tenure, now=1.1) == [f"lane-{held}"]
+
+
+def test_a_small_surplus_waits_for_the_end_of_tenures_a_large_one_goes_at_once(tenure: Tenure) -> None:
+    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(6)])
+    tenure.fleet = Fleet(leased=10, relays=2)
     assert leavers(tenure, now=0.9) == []
-    assert leavers(tenure, now=1.1) == ["lane-2", "lane-3"]
+    assert leavers(tenure, now=1.1) == ["lane-5"]
+    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(10)])
+    assert leavers(tenure, now=0.9) == [f"lane-{n}" for n in range(5, 10)]
 
 
 def test_a_lane_ahead_of_those_that_wait_makes_room(tenure: Tenure) -> None:

@@ -17,7 +17,7 @@ from outbox import sql
 from outbox.errors import RelayBuried
 from outbox.relay import watch
 from outbox.relay.fetch import fetch
-from outbox.relay.session import Connection, hold_identity
+from outbox.relay.session import Connection, hold_identity, lock_key
 from outbox.relay.tenure import Tenure
 from outbox.relay.watch import Duty, Found, Listener, Promoted, Watcher
 from tests.outbox.relay.conftest import Tables, another_session
@@ -274,7 +274,9 @@ def test_lanes_of_a_dead_relay_are_freed_at_once_and_offered(make_watcher: MakeW
     assert tables.lane("mine")["owner"] == ME
     assert [each["id"] for each in tables.execute("SELECT id FROM outbox_relays")] == [ME]
     assert found(watcher) == ["theirs"]
-    assert tables.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    key = lock_key(SOMEBODY_ELSE)
+    assert tables.one("SELECT pg_try_advisory_lock(%(key)s)", key=key), "the lock it took to find out is given back"
+    tables.one("SELECT pg_advisory_unlock(%(key)s)", key=key)
 
 
 def test_a_relay_that_lives_keeps_its_lanes(make_watcher: MakeWatcher, tables: Tables, session: Connection) -> None:
