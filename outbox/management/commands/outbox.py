@@ -18,6 +18,7 @@ from outbox.management.subcommands.check import Check
 from outbox.management.subcommands.discard import Discard
 from outbox.management.subcommands.list import List
 from outbox.management.subcommands.pause import Pause
+from outbox.management.subcommands.prune import Prune
 from outbox.management.subcommands.relay import Relay
 from outbox.management.subcommands.replay import Replay
 from outbox.management.subcommands.resume import Resume
@@ -39,6 +40,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "stats": Stats(),
     "check": Check(),
     "tail": Tail(),
+    "prune": Prune(),
 }
 INTERRUPTED = 130
 _USAGE = (InvalidFilter, InvalidPause, NoReason)

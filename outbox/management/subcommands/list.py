@@ -60,6 +60,7 @@ def _collect(command: BaseCommand, given: Filter, options: Mapping[str, Any]) ->
             limit=options["limit"] - len(rows),
             after=following,
             newest_first=not options["oldest_first"],
+            most=listing.MOST_LOOKED_AT,
             using=arguments.database(options),
         )
         rows += found.rows

@@ -1,0 +1,392 @@
+"""The verbs for operators: what they print, how they end, and what they say to a user's mistake."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.core.management.base import BaseCommand
+from django.db import connection
+
+from outbox.management import arguments, output, people
+from outbox.management.subcommands import list as list_module
+from outbox.models import EventStatus, OperatorAction, OutboxAttempt, OutboxLane, OutboxRelay, TenantPolicy
+from outbox.operations.bulk import Progress
+from outbox.operations.filters import Filter
+from outbox.operations.listing import database_now
+from tests.outbox.operations.rows import event, failed, status
+
+pytestmark = pytest.mark.django_db
+
+OK, WRONG, USAGE = 0, 1, 2
+
+
+class Said:
+    """What a command wrote, and how it ended."""
+
+    def __init__(self, *words: str) -> None:
+        out, err = StringIO(), StringIO()
+        self.code, self.complaint = OK, ""
+        try:
+            call_command("outbox", *words, stdout=out, stderr=err)
+        except CommandError as error:
+            self.code, self.complaint = error.returncode, str(error)
+        self.out, self.err = out.getvalue(), err.getvalue()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Somebody at a terminal, who answers like this."""
+
+    def sit(text: str) -> None:
+        monkeypatch.setattr("sys.stdin", Terminal(text))
+        monkeypatch.setattr("sys.stderr", Terminal())
+
+    return sit
+
+
+# list
+
+
+def test_a_list_is_an_aligned_table() -> None:
+    event(topic="orders", partition_key="17", tenant_id="a-long-name")
+    failed(topic="x")
+    head, *rows = Said("list").out.splitlines()
+    assert head.split() == ["ID", "TENANT", "TOPIC", "KEY", "STATUS", "ATTEMPTS", "ERROR", "CREATED", "AGE", "DUE"]
+    assert [row[head.index("TOPIC") :].split()[0] for row in rows] == ["x", "orders"]
+    assert all(row.index("2026-01-01") == head.index("CREATED") for row in rows)
+
+
+def test_a_list_for_programs_is_a_json_object_a_line() -> None:
+    row = failed(partition_key="ünïcode")
+    said = Said("list", "--json", "--status", "failed")
+    assert "ünïcode" in said.out
+    (line,) = said.lines
+    assert (line["event_id"], line["status"], line["tenant_id"]) == (row.pk, "failed", "acme")
+    assert line["created_at"].startswith("2026-01-01T00:00:00")
+
+
+def test_a_list_is_filtered_and_goes_on() -> None:
+    rows = [failed(second) for second in range(3)]
+    failed(tenant_id="zeta"), event()
+    words = ("list", "--json", "--tenant", "acme", "--status", "failed", "--error-class", "topic", "--oldest-first")
+    said = Said(*words, "--limit", "2", "--older-than", "1h30m")
+    assert [line["event_id"] for line in said.lines] == [rows[0].pk, rows[1].pk]
+    place = said.err.split("--after ")[1].strip()
+    assert [line["event_id"] for line in Said(*words, "--after", place).lines] == [rows[2].pk]
+
+
+def test_a_list_without_a_match_says_so_and_is_no_error() -> None:
+    said = Said("list", "--tenant", "nobody")
+    assert (said.code, said.out) == (OK, "")
+    assert "No event matches" in said.err
+
+
+def test_a_long_search_says_how_far_it_is_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_module, "MOST_LOOKED_AT", 4)
+    monkeypatch.setattr("outbox.operations.listing.MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(people, "SAY_SECONDS", 0.0)
+    for second in range(9):
+        event(second)
+    said = Said("list", "--status", "pending", "--topic", "unheard-of")
+    assert said.code == OK
+    assert "2 events looked at" in said.err
+    assert "--after acme/" in said.err
+
+
+def test_what_others_wrote_does_not_steer_the_terminal() -> None:
+    event(partition_key="\x1b[31mred")
+    assert "\x1b" not in Said("list").out
+
+
+# show
+
+
+def test_an_event_is_shown_with_its_attempts_and_payload() -> None:
+    row = failed(payload={"secret": "ü"}, headers={"source": "shop"}, partition_key="k")
+    OutboxAttempt.objects.create(event=row, relay_id="0" * 32, error_class="topic", code=3, message="Unknown topic")
+    said = Said("show", str(row.pk)).out
+    for text in ("status         failed", "topic 3: Unknown topic", '"source": "shop"', '"secret": "ü"'):
+        assert text in said
+    assert "secret" not in Said("show", str(row.pk), "--no-payload").out
+
+
+def test_an_event_is_shown_by_its_dedupe_key_as_json() -> None:
+    row = event(status=EventStatus.SENT, kafka_partition=1, kafka_offset=7)
+    (line,) = Said("show", "--tenant", "acme", "--dedupe-key", row.dedupe_key, "--json").lines
+    assert (line["event_id"], line["kafka_offset"], line["failed_attempts"]) == (row.pk, 7, [])
+    (line,) = Said("show", str(row.pk), "--json", "--no-payload").lines
+    assert "payload" not in line
+    assert "partition 1, offset 7" in Said("show", str(row.pk)).out
+
+
+def test_an_event_that_is_not_there() -> None:
+    said = Said("show", "17")
+    assert (said.code, said.complaint) == (WRONG, "There is no such event.")
+
+
+@pytest.mark.parametrize("words", [(), ("--tenant", "acme"), ("17", "--tenant", "acme", "--dedupe-key", "k")])
+def test_an_event_has_one_name(words: tuple[str, ...]) -> None:
+    assert Said("show", *words).code == USAGE
+
+
+# replay and discard
+
+
+@pytest.mark.parametrize(("verb", "becomes"), [("replay", "pending"), ("discard", "discarded")])
+def test_events_are_changed_with_yes_and_a_reason(verb: str, becomes: str) -> None:
+    row = failed()
+    said = Said(verb, "--id", str(row.pk), "--reason", "the topic is there", "--yes")
+    assert (said.code, status(row)) == (OK, becomes)
+    assert "1 events" in said.out
+    action = OperatorAction.objects.get()
+    assert (action.source, action.reason) == ("command", "the topic is there")
+    assert action.actor == people.operator().name
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_without_yes_and_without_a_terminal_nothing_is_changed(verb: str) -> None:
+    row = failed()
+    said = Said(verb, "--tenant", "acme", "--reason", "x")
+    assert (said.code, status(row)) == (USAGE, "failed")
+    assert "--yes" in said.complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "becomes"), [("y\n", OK, "pending"), ("n\n", WRONG, "failed"), ("", WRONG, "failed")]
+)
+def test_at_a_terminal_one_is_asked(answer: Any, text: str, code: int, becomes: str) -> None:
+    row = failed()
+    answer(text)
+    said = Said("replay", "--tenant", "acme", "--reason", "x")
+    assert (said.code, status(row)) == (code, becomes)
+    assert "Replay 1 event of 1 tenant? [y/N]" in said.err
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_a_dry_run_only_says(verb: str) -> None:
+    row = failed()
+    failed(tenant_id="zeta")
+    said = Said(verb, "--all", "--dry-run")
+    assert (said.code, status(row)) == (OK, "failed")
+    assert f"Would {verb} 2 events of 2 tenants" in said.out
+    (line,) = Said(verb, "--all", "--dry-run", "--json").lines
+    assert (line["events"], line["statuses"]) == (2, {"failed": 2})
+    assert not OperatorAction.objects.exists()
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_nothing_to_do_ends_with_1(verb: str) -> None:
+    assert Said(verb, "--tenant", "nobody", "--reason", "x", "--yes").code == WRONG
+    assert Said(verb, "--tenant", "nobody", "--dry-run").code == WRONG
+
+
+def test_what_was_left_alone_is_said() -> None:
+    said = Said("replay", "--id", str(failed().pk), str(event().pk), "--reason", "x", "--yes")
+    assert "Replayed 1 events; left alone: 1 pending." in said.out
+
+
+def test_a_sent_event_is_replayed_when_asked_for_by_its_status_and_it_says_what_that_is(answer: Any) -> None:
+    row = event(status=EventStatus.SENT)
+    assert Said("replay", "--id", str(row.pk), "--reason", "x", "--yes").code == WRONG
+    assert "deliberate duplicate" in Said("replay", "--status", "sent", "--dry-run").out
+    answer("yes\n")
+    said = Said("replay", "--status", "sent", "--reason", "they lost it")
+    assert (said.code, status(row)) == (OK, "pending")
+    assert "deliberate duplicate" in said.err
+
+
+def test_discarding_what_is_pending_warns_of_what_is_under_way() -> None:
+    event()
+    assert "under way" in Said("discard", "--status", "pending", "--dry-run").out
+
+
+def test_a_limit_says_where_to_go_on() -> None:
+    failed(1), failed(2)
+    said = Said("discard", "--all", "--limit", "1", "--reason", "x", "--yes")
+    assert "--after acme/" in said.err
+    assert "--up-to-id" in said.err
+    (line,) = Said("discard", "--all", "--limit", "5", "--reason", "x", "--yes", "--json").lines
+    assert (line["discarded"], line["next"]) == (1, None)
+
+
+def test_an_interruption_says_what_was_done_and_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed(1), failed(2)
+    place = "acme/1/1"
+
+    def interrupted(given: Filter, *, progress: Any, **_: object) -> Progress:
+        progress(Progress(changed=1, next=place, up_to_id=2))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("outbox.operations.replay.replay", interrupted)
+    said = Said("replay", "--all", "--reason", "x", "--yes")
+    assert said.code == WRONG
+    assert "Replayed 1 events" in said.out
+    assert f"--after {place} --up-to-id 2" in said.complaint
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "--all"),
+        (("--all",), "--reason"),
+        (("--all", "--reason", " "), "--reason"),
+        (("--status", "sent", "--reason", "x", "--after", "nowhere"), ""),
+        (("--dedupe-key", "k", "--reason", "x"), "tenant"),
+    ],
+)
+def test_what_is_not_said_rightly_changes_nothing(verb: str, words: tuple[str, ...], says: str) -> None:
+    said = Said(verb, "--yes", *words)
+    assert said.code == USAGE
+    assert says in said.complaint
+
+
+# pause and resume
+
+
+def test_everyone_is_paused_and_resumed() -> None:
+    said = Said("pause", "--reason", "Kafka is moved", "--for", "2h", "--yes")
+    policy = TenantPolicy.objects.get()
+    assert (said.code, policy.tenant_id, policy.paused_reason) == (OK, "*", "Kafka is moved")
+    assert policy.paused_until is not None
+    assert timedelta(hours=1) < policy.paused_until - database_now() <= timedelta(hours=2)
+    assert Said("resume", "--yes").code == OK
+    assert not TenantPolicy.objects.get().paused
+    assert [action.verb for action in OperatorAction.objects.order_by("id")] == ["pause", "resume"]
+
+
+def test_a_tenant_is_paused_until_a_time_and_resumed() -> None:
+    OutboxLane.objects.create(tenant_id="acme")
+    (line,) = Said("pause", "--tenant", "acme", "--reason", "x", "--until", "2999-01-01T12:00", "--yes", "--json").lines
+    assert (line["tenant_id"], line["until"]) == ("acme", "2999-01-01T12:00:00Z")
+    assert Said("resume", "--tenant", "acme", "--yes", "--json").lines == [{"tenant_id": "acme", "resumed": True}]
+
+
+def test_a_tenant_that_nobody_knows_may_be_misspelt() -> None:
+    said = Said("pause", "--tenant", "acne", "--reason", "x", "--yes")
+    assert (said.code, "misspelt" in said.complaint) == (WRONG, True)
+    assert not TenantPolicy.objects.exists()
+
+
+def test_a_pause_is_asked_for_and_can_be_tried() -> None:
+    assert Said("pause", "--reason", "x").code == USAGE
+    assert "Would pause everyone" in Said("pause", "--reason", "x", "--dry-run").out
+    TenantPolicy.objects.create(tenant_id="*", paused=True, paused_by="ann", paused_reason="a move")
+    assert Said("resume").code == USAGE
+    assert "Would resume everyone, paused by ann: a move" in Said("resume", "--dry-run").out
+    assert OperatorAction.objects.count() == 0
+
+
+def test_nothing_to_resume_ends_with_1() -> None:
+    assert Said("resume", "--yes").code == WRONG
+    assert Said("resume", "--tenant", "acme", "--yes").code == WRONG
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--until", "2020-01-01T00:00"), ("--for", "5"), ("--until", "soon"), ("--until", "2999-99-99T00:00"), ()],
+)
+def test_a_pause_that_makes_no_sense_is_refused(words: tuple[str, ...]) -> None:
+    reason = ("--reason", "x") if words else ()
+    assert Said("pause", "--yes", *reason, *words).code != OK
+    assert not TenantPolicy.objects.exists()
+
+
+# stats
+
+
+def test_figures_have_their_times() -> None:
+    TenantPolicy.objects.create(tenant_id="*", paused=True, paused_by="ann", paused_reason="a move")
+    OutboxRelay.objects.create(host="host-1", pid=17, version="0.1.0", rate=12.5)
+    said = Said("stats").out
+    for text in ("STATUS", "AS OF", "sent", "host-1", "12.5", "1 relays alive", "paused: EVERYONE by ann: a move"):
+        assert text in said
+    (line,) = Said("stats", "--json").lines
+    assert line["totals"]["sent"]["events"] == 0
+    assert line["relays"][0]["host"] == "host-1"
+    assert line["pauses"][0]["reason"] == "a move"
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("list", "--older-than", "5"),
+        ("list", "--older-than", "m"),
+        ("list", "--older-than", "9" * 30 + "w"),
+        ("list", "--status", "lost"),
+        ("list", "--limit", "0"),
+        ("list", "--limit", "many"),
+        ("list", "--database", "nope"),
+        ("show", "x"),
+        ("replay", "--id", "-1"),
+        ("frobnicate",),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_is_refused_before_anything_else(words: tuple[str, ...]) -> None:
+    said = Said(*words)
+    assert said.code != OK
+    assert said.complaint
+    assert said.out == ""
+
+
+def test_an_age_beyond_all_events_is_a_usage_error() -> None:
+    assert Said("list", "--older-than", "999999w").code == USAGE
+
+
+def test_a_database_without_the_tables_says_what_to_run() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE outbox_events RENAME TO outbox_events_gone")
+    said = Said("list")
+    assert said.code == WRONG
+    assert "manage.py migrate --database=default" in said.complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("90s", 90), ("5m", 300), ("2h", 7_200), ("1d", 86_400), ("1w", 604_800), ("1h30m", 5_400)],
+)
+def test_durations_are_read(text: str, length: int) -> None:
+    assert arguments.duration(text) == timedelta(seconds=length)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (59, "59s"), (61, "1m1s"), (3_600, "1h"), (90_061, "1d1h"), (-5, "0s")]
+)
+def test_durations_are_written(seconds: int, text: str) -> None:
+    assert output.age(timedelta(seconds=seconds)) == text
+
+
+def test_an_account_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert people.operator().name.startswith("uid-")
+
+
+def test_progress_on_a_terminal_stays_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", Terminal())
+    err = StringIO()
+    meanwhile = people.Meanwhile(BaseCommand(stderr=err))
+    meanwhile.say("100 events")
+    meanwhile.say("200 events")
+    meanwhile.end()
+    assert err.getvalue().count("\n") == 0
+    assert "\r200 events" in err.getvalue()
