@@ -77,11 +77,12 @@ class Session:
             logger.info("The database answers again; circuits count.")
 
     def close(self) -> None:
-        """Until the next query."""
+        """Until the next query, which tries anew."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
+            self._out_until = self._pause = 0.0
 
     def abandon(self) -> object:
         """After a fork: the connection is the parent's, and must be neither used nor closed. Returns it, to be kept."""
@@ -110,7 +111,7 @@ class Session:
 
     def _note_outage(self, error: psycopg.Error) -> None:
         if not self._pause:
-            logger.warning("Circuits cannot reach the database, so calls go on unguarded: %s", _in_one_line(error))
+            logger.warning("Circuits cannot use the database, so calls go on unguarded: %s", _in_one_line(error))
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
         self._out_until = time.monotonic() + self._pause
         if self._connection is not None and self._connection.closed:
