@@ -84,6 +84,7 @@ class OutboxEvent(models.Model):
     created_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     available_at = models.DateTimeField(null=True, blank=True, help_text="Not published before; scheduled only.")
     sent_at = models.DateTimeField(null=True, blank=True)
+    discarded_at = models.DateTimeField(null=True, blank=True, help_text="When an operator gave it up.")
     kafka_partition = models.IntegerField(null=True, blank=True)
     kafka_offset = models.BigIntegerField(null=True, blank=True)
 

@@ -7,7 +7,7 @@ WITH chosen AS MATERIALIZED (
     ORDER BY id
     FOR UPDATE SKIP LOCKED
 ), discarded AS (
-    UPDATE outbox_events e SET status = 'discarded', available_at = NULL
+    UPDATE outbox_events e SET status = 'discarded', available_at = NULL, discarded_at = clock_timestamp()
     FROM chosen WHERE e.id = chosen.id
     RETURNING e.id, e.tenant_id, e.created_at, e.attempts, chosen.status
 ), freed AS MATERIALIZED (

@@ -9,7 +9,7 @@ WITH chosen AS MATERIALIZED (
 ), replayed AS (
     UPDATE outbox_events e
     SET status = 'pending', attempts = 0, available_at = NULL, last_error = '', error_class = '',
-        sent_at = NULL, kafka_partition = NULL, kafka_offset = NULL,
+        sent_at = NULL, discarded_at = NULL, kafka_partition = NULL, kafka_offset = NULL,
         headers = CASE
             -- What is no object was written by other ways than the API, and fails again.
             WHEN jsonb_typeof(e.headers) <> 'object' THEN e.headers
