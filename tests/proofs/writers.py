@@ -50,6 +50,8 @@ class Load:
     """Transactions per second, None: as many as it can."""
     rolled_back: float = 0.0
     """Which part of the transactions ends in a rollback."""
+    outages: bool = False
+    """Whether the database may go away: how a transaction ended then, the journal does not say."""
     open_seconds: float = 0.0
     """How long at most a transaction goes on after its last event; drawn evenly."""
 
@@ -110,8 +112,16 @@ class _Writer:
         signal.signal(signal.SIGTERM, self._stop)
 
     def run(self) -> None:
+        from django.db import InterfaceError, OperationalError, connection
+
         for _ in self._turns():
-            self._transact()
+            try:
+                self._transact()
+            except (InterfaceError, OperationalError):
+                if not self._load.outages:
+                    raise
+                connection.close()
+                time.sleep(0.05)
 
     def _turns(self) -> Iterator[None]:
         done, due = 0, time.monotonic()

@@ -1,0 +1,132 @@
+"""What a long backlog and a pinned snapshot cost: next to nothing."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from django.db import connection
+
+from bench.measure import percentile
+from outbox import sql
+from outbox.relay.fetch import fetch
+from outbox.relay.session import Connection, connect, query
+from outbox.relay.tenure import Tenure
+from outbox.relay.watch import LAST_NAME
+from tests.proofs.sizes import size
+from tests.proofs.stage import Stage, forget_everything, sent
+from tests.proofs.verdicts import judge, least, most
+from tests.support.waiting import wait_until
+
+LANES = 1_000
+QUANTUM = 4
+
+
+class Costs:
+    """What a relay pays to find, claim and first read lanes, on a backlog that nobody drains."""
+
+    def __init__(self, *, events: int, tenants: int) -> None:
+        forget_everything()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO outbox_events (tenant_id, topic, partition_key, dedupe_key, payload)"
+                " SELECT 'tenant-' || lpad((n %% %s)::text, 5, '0'), 'orders', 'k' || n %% 50, 'event-' || n,"
+                " jsonb_build_object('sequence', n, 'filler', repeat('x', 330)) FROM generate_series(1, %s) n",
+                [tenants, events],
+            )
+            cursor.execute("VACUUM (ANALYZE) outbox_events")
+        self._names = [f"tenant-{number:05}" for number in range(min(tenants, LANES))]
+        self.lanes = len(self._names)
+        self.discovery: list[float] = []
+        self.claim_and_fetch: list[float] = []
+
+    def measure(self, *, times: int) -> Costs:
+        session = connect("proof")
+        try:
+            for _ in range(times):
+                self.discovery.append(_timed(lambda: _discover(session)))
+                self.claim_and_fetch.append(self._claim_and_fetch(session))
+        finally:
+            session.close()
+        return self
+
+    def _claim_and_fetch(self, session: Connection) -> float:
+        tenure = Tenure(connection=session, relay_id=uuid.uuid4(), db_now=lambda now: 0)
+        now = time.monotonic()
+        tenure.offer(self._names, now=now)
+
+        def run() -> None:
+            lanes = tenure.claim(self._names, limit=LANES, now=now)
+            found = fetch(session, lanes, [QUANTUM] * len(lanes))
+            assert len(found) == len(lanes) == self.lanes
+
+        seconds = _timed(run)
+        query(session, "UPDATE outbox_lanes SET owner = NULL, leased_until = NULL WHERE owner IS NOT NULL")
+        return seconds
+
+
+def _discover(session: Connection) -> None:
+    query(session, sql.load("scan"), {"after": [""], "before": [LAST_NAME], "limit": 100_000})
+
+
+def _timed(run: Callable[[], None]) -> float:
+    began = time.monotonic()
+    run()
+    return time.monotonic() - began
+
+
+@pytest.mark.timeout(1_200)
+@pytest.mark.usefixtures("transactional_db")
+def test_f8_finding_and_claiming_cost_what_the_lanes_cost_and_not_what_the_backlog_is() -> None:
+    small_backlog, large_backlog, many = size(5_000, 10_000), size(50_000, 1_000_000), size(1_000, 10_000)
+    times = size(15, 60)
+    growth, claims = [], []
+    for tenants in (10, many):
+        small = Costs(events=small_backlog, tenants=tenants).measure(times=times)
+        large = Costs(events=large_backlog, tenants=tenants).measure(times=times)
+        growth.append(percentile(large.claim_and_fetch, 0.95) / percentile(small.claim_and_fetch, 0.95))
+        claims.append(percentile(large.claim_and_fetch, 0.5) / large.lanes * 1e6)
+    allowed = 5 + 0.01 * many
+    judge(
+        most("F8", "claim + fetch p95, 10 tenants: large backlog to small", growth[0], 1.3, small=20),
+        most("F8", f"claim + fetch p95, {many:,} tenants: large backlog to small", growth[1], 1.3, small=20),
+        most("F8", f"claim + fetch of {LANES:,} lanes, microseconds a lane", claims[1], 50),
+        most("F8", f"discovery of {many:,} tenants, ms", percentile(large.discovery, 0.5) * 1_000, allowed),
+    )
+
+
+@contextmanager
+def pinned_snapshot(database_url: str, topic: str) -> Iterator[None]:
+    """A session that holds a transaction with a snapshot and an event of its own open."""
+    with psycopg.connect(database_url) as session:
+        session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        session.execute(
+            "INSERT INTO outbox_events (tenant_id, topic, dedupe_key, payload)"
+            " VALUES ('holder', %s, 'never', '{\"sequence\": 1}')",
+            [topic],
+        )
+        yield
+        session.rollback()
+
+
+@pytest.mark.timeout(1_200)
+def test_f12_an_open_transaction_hardly_slows_a_drain(stage: Stage) -> None:
+    """The rate at the end of the time that it is held, against those before and after."""
+    held = size(4, 60)
+    apart = size(1, 10)
+    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(20_000, 420_000)))
+    stage.start_relays(1)
+    wait_until(lambda: sent() > 0)
+    before = stage.wait_while_at_work(apart)
+    with pinned_snapshot(stage.environment["DATABASE_URL"], stage.topic):
+        stage.wait_while_at_work(held - apart)
+        during = stage.wait_while_at_work(apart)
+    after = stage.wait_while_at_work(apart)
+    stage.stop_relays()
+    normal = (before.rate() + after.rate()) / 2
+    assert after.rate() > 0, "the backlog must not have ended"
+    judge(least("F12", f"rate after {held} s of an open transaction, to the normal one", during.rate() / normal, 0.8))
