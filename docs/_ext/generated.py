@@ -2,7 +2,7 @@
 
 Each renders Markdown, to be used on a MyST page:
 
-    ```{settings}            the rows of a table, to which those of outbox/conf.py are added
+    ```{settings}            the rows of a table, to which those of the apps are added
     ```{command} outbox      options of a management command
     ```{tables}              the database tables
     ```{metrics}             what /metrics has

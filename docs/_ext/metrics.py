@@ -10,6 +10,8 @@ from unittest.mock import patch
 from prometheus_client import Metric
 from prometheus_client.metrics import MetricWrapperBase
 
+from circuits import metrics as circuits
+from circuits.collector import CircuitCollector, Trouble
 from docs._ext.markdown import code, table
 from outbox.enqueueing import metrics as enqueueing
 from outbox.metrics import OutboxCollector, Snapshot
@@ -19,7 +21,7 @@ from outbox.relay import metrics as relay
 
 def families() -> list[Metric]:
     """All of them."""
-    return [*of_relays(), *of_application(), *of_database()]
+    return [*of_relays(), *of_application(), *of_circuits(), *of_database()]
 
 
 def of_relays() -> list[Metric]:
@@ -30,6 +32,11 @@ def of_relays() -> list[Metric]:
 def of_application() -> list[Metric]:
     """Counted by the processes that enqueue."""
     return _described(enqueueing)
+
+
+def of_circuits() -> list[Metric]:
+    """Counted by every process that uses one."""
+    return _described(circuits)
 
 
 def _described(*modules: ModuleType) -> list[Metric]:
@@ -46,7 +53,10 @@ def of_database() -> list[Metric]:
     backlog = Backlog(taken_at=now, read_at=now, tenants=(), totals=Totals())
     nothing = Snapshot(backlog=backlog, relays=0, task_queue_wait=0.0)
     with patch("outbox.metrics.read_snapshot", return_value=nothing):
-        return list(OutboxCollector().collect())
+        of_outbox = list(OutboxCollector().collect())
+    trouble = Trouble(tenant_id="acme", name="memory", state="open", circuits=1)
+    with patch("circuits.collector.read_trouble", return_value=(trouble,)):
+        return [*of_outbox, *CircuitCollector().collect()]
 
 
 def exposed_name(metric: Metric) -> str:
@@ -59,6 +69,8 @@ def markdown() -> str:
         table(_HEAD, _rows(of_relays())),
         "### Application",
         table(_HEAD, _rows(of_application())),
+        "### Circuits",
+        table(_HEAD, _rows(of_circuits())),
         "### Database",
         table(_HEAD, _rows(of_database())),
     ]
@@ -75,5 +87,5 @@ def _rows(families: list[Metric]) -> Iterator[list[str]]:
 
 
 def _labels(metric: Metric) -> tuple[str, ...]:
-    own = {each._name: tuple(each._labelnames) for each in _wrappers(relay, enqueueing)}
+    own = {each._name: tuple(each._labelnames) for each in _wrappers(relay, enqueueing, circuits)}
     return own.get(metric.name) or tuple(getattr(metric, "_labelnames", ()))

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import connection, models
 
+from circuits.models import CircuitTransition, TenantCircuit
 from docs._ext.markdown import code, table
 from outbox.models import (
     BacklogCount,
@@ -27,6 +28,8 @@ MODELS: tuple[type[models.Model], ...] = (
     TenantPolicy,
     TenantBacklog,
     BacklogCount,
+    TenantCircuit,
+    CircuitTransition,
 )
 
 
@@ -69,9 +72,14 @@ def _names(fields: Any) -> str:
 def _condition(condition: Any) -> str:
     said = {"gt": "{} > {}", "exact": "{} = {}", "is": "{} is {}"}
     parts = []
-    for lookup, value in condition.children:
+    for child in condition.children:
+        if isinstance(child, models.Q):
+            parts.append(_condition(child))
+            continue
+        lookup, value = child
         name, _, operator = lookup.partition("__")
         if operator == "isnull":
             operator, value = "is", "null" if value else "not null"
         parts.append(code(said[operator or "exact"].format(name, getattr(value, "value", value))))
-    return " and ".join(sorted(parts))
+    joined = f" {condition.connector.lower()} ".join(sorted(parts))
+    return f"not {joined}" if condition.negated else joined

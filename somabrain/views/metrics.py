@@ -14,9 +14,11 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from circuits.collector import CircuitCollector
 from outbox.metrics import OutboxCollector
 
 _outbox = OutboxCollector()
+_circuits = CircuitCollector()
 
 
 @never_cache
@@ -51,4 +53,5 @@ def _registry() -> CollectorRegistry:
     else:
         registry.register(REGISTRY)
     registry.register(_outbox)
+    registry.register(_circuits)
     return registry

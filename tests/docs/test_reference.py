@@ -6,13 +6,13 @@ import ast
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+import circuits.api
+import outbox.api
 from docs._ext import commands, metrics, settings
-from outbox import api, conf
 from outbox.kafka import config as kafka
 from somabrain.embedded.paths import CHECKOUT
 from tests.docs.pages import DOCS, links
@@ -53,7 +53,8 @@ def _default(call: ast.Call) -> str | None:
 
 
 def test_every_variable_of_the_service_is_in_the_table() -> None:
-    described = _rows(REFERENCE / "settings.md").keys() - {f"outbox.E00{number}" for number in range(1, 10)}
+    checks = {f"{app}.E00{number}" for app in ("outbox", "circuits") for number in range(1, 10)}
+    described = _rows(REFERENCE / "settings.md").keys() - checks
     required = {"KAFKA_BOOTSTRAP_SERVERS", "KAFKA_*"}
     assert described == _environment_of_service().keys() | required
 
@@ -65,15 +66,13 @@ def test_defaults_in_the_table_are_those_of_the_code() -> None:
     assert {name: described[name][1].strip("`") for name in defaults} == defaults
 
 
-def test_every_setting_of_the_outbox_is_added_to_the_table() -> None:
-    names = [row.split("|")[1].strip(" `") for row in settings.rows()]
-    assert names == [conf.setting_name(each) for each in fields(conf.OutboxSettings)]
+def test_every_setting_of_the_apps_is_added_to_the_table() -> None:
+    assert [row.split("|")[1].strip(" `") for row in settings.rows()] == settings.names()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_no_page_names_a_setting_that_does_not_exist(page: Path) -> None:
-    known = {conf.setting_name(each) for each in fields(conf.OutboxSettings)}
-    assert set(re.findall(r"OUTBOX_[A-Z_]+[A-Z]", page.read_text())) <= known
+    assert set(re.findall(r"(?:OUTBOX|CIRCUITS)_[A-Z_]+[A-Z]", page.read_text())) <= set(settings.names())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
@@ -92,13 +91,15 @@ def test_every_target_of_make_is_described() -> None:
 
 
 def test_everything_in_the_api_is_described() -> None:
-    described = set(re.findall(r":: outbox\.api\.(\w+)", (REFERENCE / "api.md").read_text()))
-    assert described == set(api.__all__)
+    page = (REFERENCE / "api.md").read_text()
+    for module in (outbox.api, circuits.api):
+        described = set(re.findall(rf":: {re.escape(module.__name__)}\.(\w+)", page))
+        assert described == set(module.__all__)
 
 
 def test_metrics_to_watch_exist() -> None:
     exposed = {metrics.exposed_name(each) for each in metrics.families()}
-    named = set(re.findall(r"`(outbox_\w+)`", (REFERENCE / "metrics.md").read_text()))
+    named = set(re.findall(r"`((?:outbox|circuits)_\w+)`", (REFERENCE / "metrics.md").read_text()))
     assert named
     assert named <= exposed
 

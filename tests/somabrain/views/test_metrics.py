@@ -9,6 +9,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
+from circuits.collector import CircuitCollector
 from outbox.metrics import OutboxCollector
 from somabrain.views import metrics
 
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def fresh_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "_outbox", OutboxCollector())
+    monkeypatch.setattr(metrics, "_circuits", CircuitCollector())
 
 
 def names(text: str) -> Iterator[str]:
@@ -51,7 +53,7 @@ def test_staff_read_without_the_token(client: Client, staff: bool, status: int) 
 def test_development_is_open_and_shows_the_process_and_the_database(client: Client, settings: Settings) -> None:
     settings.DEBUG = True
     shown = set(names(client.get("/metrics").text))
-    assert {"python_info", "outbox_pending", "outbox_scrape_success"} <= shown
+    assert {"python_info", "outbox_pending", "outbox_scrape_success", "circuits_scrape_success"} <= shown
 
 
 def test_processes_that_share_a_directory_are_shown_together_with_the_database(
