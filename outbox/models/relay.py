@@ -19,11 +19,9 @@ class OutboxRelay(models.Model):
     lanes = models.IntegerField(default=0, db_default=0, help_text="Lanes held at the last heartbeat.")
     rate = models.FloatField(default=0, db_default=0, help_text="Events per second since the heartbeat before.")
     virtual_time = models.FloatField(
-        null=True, editable=False, help_text="Where its backlogged lanes stood at the last heartbeat; empty without any."
+        null=True, editable=False, help_text="Where its backlogged lanes stand; empty without any."
     )
-    pace = models.FloatField(
-        default=0, db_default=0, editable=False, help_text="Units of virtual time per second, of its backlogged lanes."
-    )
+    pace = models.FloatField(default=0, db_default=0, editable=False, help_text="Units of virtual time per second.")
 
     class Meta:
         db_table = "outbox_relays"
