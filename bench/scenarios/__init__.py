@@ -25,6 +25,7 @@ NAMES = (
     "enqueue",
     "enqueue_many",
     "memory",
+    "guard",
 )
 
 
