@@ -41,7 +41,7 @@ class BoundedAdmin(AnyModelAdmin):
 class ReadOnlyAdmin(BoundedAdmin):
     """To be looked at by whoever may view the model, and changed by nobody."""
 
-    actions = None
+    actions: Any = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from outbox.admin.base import MOST_LISTED, ReadOnlyAdmin
+from outbox.admin.decisions import DECISIONS, Decision, DecisionForm, named
+from outbox.admin.event_list import FILTERS, EventChangeList
+from outbox.admin.operator import operator
 from outbox.models import OutboxEvent
+from outbox.operations.filters import InvalidFilter
+from outbox.operations.show import failed_attempts
 
 
 @admin.register(OutboxEvent)
@@ -25,19 +36,21 @@ class EventAdmin(ReadOnlyAdmin):
         "status",
         "attempts",
         "error_class",
+        "age",
         "created_at",
         "available_at",
         "sent_at",
     )
-    list_filter = ("status",)
-    ordering = ("-id",)
-    # No other order has an index over all statuses.
-    sortable_by = ("id",)
-    # Django shows a search box if this is set; what is searched is below.
+    list_filter = FILTERS
+    list_per_page = 100
+    # The order is that of the index that answers.
+    sortable_by = ()
+    actions = ("replay", "discard")
+    # Django shows a search box if this is set; what is searched is in event_list.py.
     search_fields = ("id",)
     search_help_text = (
         f"An event's id, a tenant, or a tenant and the beginning of a dedupe key: acme order-17. "
-        f"The list ends after {MOST_LISTED} events."
+        f"{MOST_LISTED} events are listed at a time."
     )
     fields = (
         "id",
@@ -59,20 +72,36 @@ class EventAdmin(ReadOnlyAdmin):
         "indented_payload",
     )
 
+    # the list
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EventChangeList]:
+        return EventChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        response: Any = super().changelist_view(request, extra_context)
+        changelist = getattr(response, "context_data", {}).get("cl")
+        if changelist is not None and changelist.following:
+            query = request.GET.copy()
+            query.pop("p", None)
+            query["after"] = changelist.following
+            response.context_data["following"] = query.urlencode()
+        return response
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:
-        return super().get_queryset(request).defer("payload", "headers")
+        rows: QuerySet[OutboxEvent] = super().get_queryset(request)
+        return rows.defer("payload", "headers")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[OutboxEvent], search_term: str
     ) -> tuple[QuerySet[OutboxEvent], bool]:
-        words = search_term.strip().split(maxsplit=1)
-        if not words:
-            return queryset, False
-        if len(words) == 1 and words[0].isdecimal():
-            return queryset.filter(id=words[0]), False
-        tenant_id, *prefix = words
-        found = queryset.filter(tenant_id=tenant_id)
-        return found.filter(dedupe_key__startswith=prefix[0]) if prefix else found, False
+        """The list looks for itself."""
+        return queryset, False
+
+    @admin.display(description="age")
+    def age(self, event: OutboxEvent) -> timedelta:
+        return timedelta(seconds=max(0, int((timezone.now() - event.created_at).total_seconds())))
+
+    # the page of one event
 
     @admin.display(description="payload")
     def indented_payload(self, event: OutboxEvent) -> str:
@@ -81,6 +110,93 @@ class EventAdmin(ReadOnlyAdmin):
     @admin.display(description="headers")
     def indented_headers(self, event: OutboxEvent) -> str:
         return _indented(event.headers)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        event = self.get_object(request, object_id)
+        extra = {
+            "attempts": failed_attempts(event.pk, using=event._state.db or "default") if event else (),
+            "decisions": [each for each in DECISIONS.values() if request.user.has_perm(each.permission)],
+        }
+        return super().change_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+
+    # replay and discard
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(DECISIONS["replay"].permission)
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(DECISIONS["discard"].permission)
+
+    @admin.action(permissions=["replay"], description="Replay ...")
+    def replay(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
+        return self._ask_about(request, DECISIONS["replay"], queryset)
+
+    @admin.action(permissions=["discard"], description="Discard ...")
+    def discard(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
+        return self._ask_about(request, DECISIONS["discard"], queryset)
+
+    def get_urls(self) -> list[URLPattern]:
+        decide = path("decide/<str:verb>/", self.admin_site.admin_view(self.decide_view), name="outbox_event_decide")
+        return [decide, *super().get_urls()]
+
+    def decide_view(self, request: HttpRequest, verb: str) -> HttpResponse:
+        """Asks, and does it once it is confirmed."""
+        decision = DECISIONS.get(verb)
+        if decision is None:
+            raise Http404
+        if not self.has_view_permission(request) or not request.user.has_perm(decision.permission):
+            raise PermissionDenied
+        if request.method != "POST":
+            return self._ask(request, decision, decision.form(initial={"ids": request.GET.get("ids", "")}))
+        form = decision.form(request.POST)
+        return self._do(request, decision, form) if form.is_valid() else self._ask(request, decision, form)
+
+    def _ask_about(self, request: HttpRequest, decision: Decision, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
+        ids = ",".join(str(event_id) for event_id in queryset.values_list("pk", flat=True)[:MOST_LISTED])
+        return self._ask(request, decision, decision.form(initial={"ids": ids, "back": request.get_full_path()}))
+
+    def _ask(self, request: HttpRequest, decision: Decision, form: DecisionForm) -> HttpResponse:
+        try:
+            found = decision.preview(named(form["ids"].value() or ""), using=self.get_queryset(request).db)
+            sent = found.skipped.get("sent", 0)
+        except InvalidFilter as error:
+            raise Http404(str(error)) from error
+        context = {
+            **self.admin_site.each_context(request),
+            "title": decision.title,
+            "opts": self.opts,
+            "media": self.media,
+            "decision": decision,
+            "form": form,
+            "found": found,
+            "sent": sent,
+            "submit": decision.title,
+            "action": reverse("admin:outbox_event_decide", args=[decision.verb]),
+            "back": self._way_back(request, form["back"].value() or ""),
+        }
+        return TemplateResponse(request, "admin/outbox/outboxevent/decide.html", context)
+
+    def _do(self, request: HttpRequest, decision: Decision, form: DecisionForm) -> HttpResponse:
+        done = decision.do(
+            form.cleaned_data["ids"],
+            by=operator(request),
+            reason=form.cleaned_data["reason"],
+            using=self.get_queryset(request).db,
+            **decision.options(form),
+        )
+        left = ", ".join(f"{number} {status}" for status, number in done.skipped.items())
+        text = f"{decision.done} {done.changed} event{'' if done.changed == 1 else 's'}."
+        level = messages.SUCCESS if done.changed else messages.WARNING
+        self.message_user(request, f"{text} Left alone: {left}." if left else text, level)
+        return HttpResponseRedirect(self._way_back(request, form.cleaned_data["back"]))
+
+    def _way_back(self, request: HttpRequest, back: str) -> str:
+        """To the list as it was filtered."""
+        if url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
+            return back
+        return reverse("admin:outbox_outboxevent_changelist")
 
 
 def _indented(value: Any) -> str:

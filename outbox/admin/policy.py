@@ -7,12 +7,18 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from outbox.admin.base import BoundedAdmin
+from outbox.admin.operator import operator
+from outbox.admin.pausing import PausePages
 from outbox.models import TenantPolicy
 from outbox.models.names import EVERY_TENANT, TENANT_PATTERN
+from outbox.operations import audit
+from outbox.operations.audit import MOST_REASON
 
 if TYPE_CHECKING:
     PolicyModelForm = forms.ModelForm[TenantPolicy]
@@ -22,10 +28,25 @@ else:
 _is_tenant = re.compile(TENANT_PATTERN).fullmatch
 # What the row of everyone has no say in: each tenant's own row decides it.
 _OF_ONE_TENANT = ("rate", "batch_quota", "backlog_limit", "retention_days")
+_COLUMNS = (
+    "weight",
+    "rate",
+    "batch_quota",
+    "backlog_limit",
+    "retention_days",
+    "paused",
+    "paused_by",
+    "paused_reason",
+    "paused_until",
+)
 
 
 class PolicyForm(PolicyModelForm):
     """Finds what the database would refuse, and what would have no effect."""
+
+    reason = forms.CharField(
+        required=False, max_length=MOST_REASON, help_text="Why the policy changes; recorded with who did it."
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,6 +73,8 @@ class PolicyForm(PolicyModelForm):
         values = super().clean() or self.cleaned_data
         if values.get("paused_until") and not values.get("paused"):
             self.add_error("paused_until", "Only a pause ends: tick paused as well.")
+        if values.get("paused") and "paused" in self.changed_data and not values.get("paused_reason", "").strip():
+            self.add_error("paused_reason", "Say why, for whoever wonders.")
         if values.get("tenant_id", self.instance.tenant_id) == EVERY_TENANT:
             self._refuse_what_is_for_one(values)
         return values
@@ -65,8 +88,8 @@ class PolicyForm(PolicyModelForm):
 
 
 @admin.register(TenantPolicy)
-class PolicyAdmin(BoundedAdmin):
-    """What staff decide about a tenant; relays follow within a second."""
+class PolicyAdmin(PausePages, BoundedAdmin):
+    """What staff decide about a tenant; relays follow within a second. Every change is recorded."""
 
     form = PolicyForm
     list_display = (
@@ -97,6 +120,7 @@ class PolicyAdmin(BoundedAdmin):
         "paused_reason",
         "paused_until",
         "updated_at",
+        "reason",
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: TenantPolicy | None = None) -> tuple[str, ...]:
@@ -109,4 +133,36 @@ class PolicyAdmin(BoundedAdmin):
             obj.paused_by, obj.paused_reason, obj.paused_until = "", "", None
         elif "paused" in form.changed_data:
             obj.paused_by = request.user.get_username()
-        super().save_model(request, obj, form, change)
+        using = self.get_queryset(request).db
+        with transaction.atomic(using=using):
+            before = TenantPolicy.objects.using(using).select_for_update().filter(pk=obj.pk).first() if change else None
+            super().save_model(request, obj, form, change)
+            self._record(request, "set_policy", before, obj, form.cleaned_data.get("reason") or "")
+
+    def delete_model(self, request: HttpRequest, obj: TenantPolicy) -> None:
+        with transaction.atomic(using=self.get_queryset(request).db):
+            self._record(request, "delete_policy", obj, None, "")
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> None:
+        for policy in queryset:
+            self.delete_model(request, policy)
+
+    def _record(
+        self, request: HttpRequest, verb: str, before: TenantPolicy | None, after: TenantPolicy | None, reason: str
+    ) -> None:
+        """Only what has changed, and all of a policy that comes or goes."""
+        old, new = (None if row is None else audit.values_of(row, _COLUMNS) for row in (before, after))
+        if old is not None and new is not None:
+            changed = [name for name in _COLUMNS if old[name] != new[name]]
+            old, new = ({name: values[name] for name in changed} for values in (old, new))
+        policy = before or after
+        audit.record(
+            by=operator(request),
+            verb=verb,
+            using=self.get_queryset(request).db,
+            reason=reason.strip(),
+            filter={"tenant": policy.tenant_id if policy else ""},
+            before=old,
+            after=new,
+        )

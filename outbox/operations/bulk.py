@@ -118,8 +118,8 @@ def preview(
     return Preview(
         events=len(rights),
         tenants=len({row.tenant_id for row in rights}),
-        statuses=Counter(row.status.value for row in rights),
-        skipped=Counter(row.status.value for row in wrongs),
+        statuses=dict(Counter(row.status.value for row in rights)),
+        skipped=dict(Counter(row.status.value for row in wrongs)),
         more=found.next is not None and len(found.rows) != limit,
     )
 

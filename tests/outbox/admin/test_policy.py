@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from outbox.models import TenantPolicy
+from outbox.models import OperatorAction, TenantPolicy
 
 pytestmark = pytest.mark.django_db
 
@@ -53,11 +53,16 @@ def test_who_pauses_is_recorded(staff: Client) -> None:
 
 
 def test_who_changes_something_else_does_not_take_over_the_pause(staff: Client, client: Client) -> None:
-    save(staff, paused="on")
+    save(staff, paused="on", paused_reason="broken consumer")
     client.force_login(User.objects.create_superuser("bob"))
-    save(client, change("acme"), paused="on", weight="3")
+    save(client, change("acme"), paused="on", paused_reason="broken consumer", weight="3")
     policy = TenantPolicy.objects.get()
     assert (policy.paused_by, policy.weight) == ("ann", 3)
+
+
+def test_a_pause_without_a_reason_is_refused(staff: Client) -> None:
+    assert "Say why" in save(staff, paused="on", paused_reason=" ")
+    assert not TenantPolicy.objects.exists()
 
 
 def test_nothing_of_a_pause_remains_after_it(staff: Client) -> None:
@@ -68,7 +73,7 @@ def test_nothing_of_a_pause_remains_after_it(staff: Client) -> None:
 
 
 def test_everyone_can_be_paused_and_resumed(staff: Client) -> None:
-    assert save(staff, tenant_id="*", paused="on") == ""
+    assert save(staff, tenant_id="*", paused="on", paused_reason="Kafka is moved") == ""
     assert TenantPolicy.objects.get(pk="*").paused
     listing = staff.get("/admin/outbox/tenantpolicy/").text
     link = listing.partition('field-tenant_id"><a href="')[2].partition('"')[0]
@@ -141,6 +146,28 @@ def test_the_tenant_of_a_policy_does_not_change(staff: Client) -> None:
 
 
 def test_a_policy_can_be_deleted_and_the_defaults_hold_again(staff: Client) -> None:
-    save(staff)
+    save(staff, rate="5")
     staff.post("/admin/outbox/tenantpolicy/acme/delete/", {"post": "yes"})
     assert not TenantPolicy.objects.exists()
+    deleted = OperatorAction.objects.get(verb="delete_policy")
+    assert ((deleted.before or {})["rate"], deleted.after) == (5, None)
+
+
+def test_several_policies_are_deleted_with_a_record_each(staff: Client) -> None:
+    TenantPolicy.objects.create(tenant_id="acme")
+    TenantPolicy.objects.create(tenant_id="zeta")
+    action = {"action": "delete_selected", "_selected_action": ["acme", "zeta"], "post": "yes"}
+    staff.post("/admin/outbox/tenantpolicy/", action)
+    assert not TenantPolicy.objects.exists()
+    tenants = [action.filter["tenant"] for action in OperatorAction.objects.filter(verb="delete_policy")]
+    assert sorted(tenants) == ["acme", "zeta"]
+
+
+def test_what_changes_is_recorded_with_who_why_and_from_where(staff: Client) -> None:
+    save(staff, rate="5")
+    save(staff, change("acme"), rate="7", reason="a bigger contract")
+    first, second = OperatorAction.objects.order_by("id")
+    assert (first.verb, first.before, (first.after or {})["rate"]) == ("set_policy", None, 5)
+    assert (second.actor, second.source, second.address) == ("ann", "admin", "127.0.0.1")
+    assert (second.reason, second.filter) == ("a bigger contract", {"tenant": "acme"})
+    assert (second.before, second.after) == ({"rate": 5}, {"rate": 7})

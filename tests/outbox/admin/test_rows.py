@@ -17,11 +17,21 @@ from django.utils import timezone
 
 from outbox.admin import base
 from outbox.api import enqueue
-from outbox.models import EventStatus, OutboxAttempt, OutboxEvent, OutboxLane, OutboxRelay, TenantPolicy
+from outbox.models import (
+    BacklogCount,
+    EventStatus,
+    OperatorAction,
+    OutboxAttempt,
+    OutboxEvent,
+    OutboxLane,
+    OutboxRelay,
+    TenantBacklog,
+    TenantPolicy,
+)
 
 pytestmark = pytest.mark.django_db
 
-READ_ONLY = [OutboxEvent, OutboxAttempt, OutboxLane, OutboxRelay]
+READ_ONLY = [OutboxEvent, OutboxAttempt, OutboxLane, OutboxRelay, TenantBacklog, BacklogCount, OperatorAction]
 
 
 @pytest.fixture
@@ -54,6 +64,11 @@ def rows() -> dict[type[Any], Any]:
         OutboxLane: OutboxLane.objects.create(tenant_id="acme"),
         OutboxRelay: OutboxRelay.objects.create(host="host", pid=17, version="0.1.0"),
         TenantPolicy: TenantPolicy.objects.create(tenant_id="acme"),
+        TenantBacklog: TenantBacklog.objects.create(tenant_id="acme", pending=1, taken_at=timezone.now()),
+        BacklogCount: BacklogCount.objects.create(
+            taken_at=timezone.now(), oldest_pending_at=timezone.now(), next_at=timezone.now()
+        ),
+        OperatorAction: OperatorAction.objects.create(actor="ann", source="admin", verb="replay", filter={"ids": [1]}),
     }
 
 

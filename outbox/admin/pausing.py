@@ -1,0 +1,146 @@
+"""Pausing and resuming, of tenants and of everyone: a page that asks whether they are sure, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+
+from outbox.admin.base import AnyModelAdmin
+from outbox.admin.decisions import ReasonForm
+from outbox.admin.operator import operator
+from outbox.errors import OutboxError
+from outbox.models import TenantPolicy
+from outbox.models.names import EVERY_TENANT, TENANT_MAX_LENGTH, TENANT_PATTERN
+from outbox.operations import pause
+from outbox.operations.audit import MOST_REASON
+
+MOST_TENANTS = 200
+
+_is_tenant = re.compile(TENANT_PATTERN).fullmatch
+
+
+class PauseForm(ReasonForm):
+    until = forms.DateTimeField(
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text="Ends by itself then. Empty: when somebody resumes it.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["until"].label = f"Until ({timezone.get_current_timezone_name()})"
+
+    def clean_until(self) -> Any:
+        until = self.cleaned_data["until"]
+        if until is not None and until <= timezone.now():
+            raise forms.ValidationError("Must lie in the future, else the pause is over already.")
+        return until
+
+
+class ResumeForm(forms.Form):
+    reason = forms.CharField(required=False, max_length=MOST_REASON, help_text="Recorded, with who did it.")
+
+
+_FORMS: dict[str, type[forms.Form]] = {"pause": PauseForm, "resume": ResumeForm}
+_OPERATIONS: dict[str, Callable[..., object]] = {"pause": pause.pause, "resume": pause.resume}
+_EFFECTS = {
+    "pause": "Nothing of them is published from now on. What is under way comes to its end, and enqueueing goes on.",
+    "resume": "They are published again. A tenant that is paused by name stays so when everyone is resumed.",
+}
+
+
+class PausePages(AnyModelAdmin):
+    """The policies' list with buttons for everyone, and actions for the tenants selected."""
+
+    actions = ("pause", "resume")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.pause_view)
+        return [path("decide/<str:verb>/", view, name="outbox_policy_decide"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        held = pause.pauses(using=self.get_queryset(request).db)
+        of_everyone = next((each for each in held if each.of_everyone), None)
+        extra = {"pause_of_everyone": of_everyone, "may_pause": self.has_change_permission(request)}
+        return super().changelist_view(request, {**extra, **(extra_context or {})})
+
+    @admin.action(permissions=["change"], description="Pause ...")
+    def pause(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> HttpResponse:
+        return self._ask_about(request, "pause", queryset)
+
+    @admin.action(permissions=["change"], description="Resume ...")
+    def resume(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> HttpResponse:
+        return self._ask_about(request, "resume", queryset)
+
+    def pause_view(self, request: HttpRequest, verb: str) -> HttpResponse:
+        """Asks, and does it once it is confirmed, for the tenants named; `*` is everyone."""
+        if verb not in _FORMS:
+            raise Http404
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        if request.method != "POST":
+            return self._ask(request, verb, _named(request.GET.getlist("tenant")), _FORMS[verb]())
+        form, tenants = _FORMS[verb](request.POST), _named(request.POST.getlist("tenant"))
+        return self._do(request, verb, tenants, form) if form.is_valid() else self._ask(request, verb, tenants, form)
+
+    def _ask_about(self, request: HttpRequest, verb: str, queryset: QuerySet[TenantPolicy]) -> HttpResponse:
+        tenants = list(queryset.order_by("tenant_id").values_list("tenant_id", flat=True)[:MOST_TENANTS])
+        return self._ask(request, verb, tenants, _FORMS[verb]())
+
+    def _ask(self, request: HttpRequest, verb: str, tenants: list[str], form: forms.Form) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{verb.capitalize()} {_who(tenants)}",
+            "opts": self.opts,
+            "media": self.media,
+            "effect": _EFFECTS[verb],
+            "tenants": tenants,
+            "of_everyone": EVERY_TENANT in tenants,
+            "form": form,
+            "submit": verb.capitalize(),
+            "action": reverse("admin:outbox_policy_decide", args=[verb]),
+            "back": reverse("admin:outbox_tenantpolicy_changelist"),
+        }
+        return TemplateResponse(request, "admin/outbox/tenantpolicy/decide.html", context)
+
+    def _do(self, request: HttpRequest, verb: str, tenants: list[str], form: forms.Form) -> HttpResponse:
+        using, by, done = self.get_queryset(request).db, operator(request), []
+        for tenant in tenants:
+            name = None if tenant == EVERY_TENANT else tenant
+            try:
+                if _OPERATIONS[verb](tenant_id=name, by=by, using=using, **form.cleaned_data):
+                    done.append(tenant)
+            except OutboxError as error:
+                self.message_user(request, f"{_who([tenant])}: {error}", messages.ERROR)
+                return HttpResponseRedirect(reverse("admin:outbox_tenantpolicy_changelist"))
+        if done:
+            self.message_user(request, f"{verb.capitalize()}d {_who(done)}.", messages.SUCCESS)
+        else:
+            self.message_user(request, f"No pause of {_who(tenants)} holds.", messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:outbox_tenantpolicy_changelist"))
+
+
+def _named(tenants: list[str]) -> list[str]:
+    """Raises `Http404` for what can be no tenant."""
+    if not 0 < len(tenants) <= MOST_TENANTS:
+        raise Http404("Name the tenants.")
+    for tenant in tenants:
+        if tenant != EVERY_TENANT and (len(tenant) > TENANT_MAX_LENGTH or not _is_tenant(tenant)):
+            raise Http404("No tenant has such a name.")
+    return tenants
+
+
+def _who(tenants: list[str]) -> str:
+    if EVERY_TENANT in tenants:
+        return "everyone"
+    return f"tenant {tenants[0]}" if len(tenants) == 1 else f"{len(tenants)} tenants"

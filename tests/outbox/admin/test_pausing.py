@@ -1,0 +1,102 @@
+"""Pauses in the admin: confirmed, with a reason, and recorded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from outbox.models import OperatorAction, TenantPolicy
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/outbox/tenantpolicy/"
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ann"))
+    return client
+
+
+def decide(staff: Client, verb: str, *tenants: str, **fields: str) -> Any:
+    return staff.post(f"{LIST}decide/{verb}/", {"tenant": list(tenants), "reason": "Kafka is moved", **fields})
+
+
+def test_everyone_is_paused_after_a_question_and_a_reason(staff: Client) -> None:
+    assert "Pause everyone ..." in staff.get(LIST).text
+    page = staff.get(f"{LIST}decide/pause/?tenant=*").text
+    assert "This is about all tenants." in page
+    assert not TenantPolicy.objects.exists()
+    assert "errorlist" in decide(staff, "pause", "*", reason=" ").text
+    assert decide(staff, "pause", "*").status_code == 302
+    policy = TenantPolicy.objects.get()
+    assert (policy.tenant_id, policy.paused, policy.paused_by, policy.paused_reason) == (
+        "*",
+        True,
+        "ann",
+        "Kafka is moved",
+    )
+    action = OperatorAction.objects.get()
+    assert (action.verb, action.actor, action.address) == ("pause", "ann", "127.0.0.1")
+
+
+def test_the_list_says_who_has_paused_everyone_and_why(staff: Client) -> None:
+    decide(staff, "pause", "*")
+    page = staff.get(LIST).text
+    assert "Everyone is paused by ann: Kafka is moved" in page
+    assert "Resume everyone ..." in page
+    decide(staff, "resume", "*")
+    assert "Everyone is paused" not in staff.get(LIST).text
+    assert not TenantPolicy.objects.get().paused
+
+
+def test_a_pause_may_end_by_itself_but_not_in_the_past(staff: Client) -> None:
+    def local(hours: int) -> str:
+        return (timezone.localtime() + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M")
+
+    assert "Must lie in the future" in decide(staff, "pause", "acme", until=local(-1)).text
+    decide(staff, "pause", "acme", until=local(2))
+    until = TenantPolicy.objects.get().paused_until
+    assert until is not None
+    assert timedelta(hours=1) < until - timezone.now() < timedelta(hours=3)
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_tenants_that_are_selected_are_asked_about_together(staff: Client, verb: str) -> None:
+    for tenant in ("acme", "zeta"):
+        TenantPolicy.objects.create(tenant_id=tenant, paused=verb == "resume")
+    page = staff.post(LIST, {"action": verb, "_selected_action": ["acme", "zeta"]}).text
+    assert f"{verb.capitalize()} 2 tenants" in page
+    decide(staff, verb, "acme", "zeta")
+    assert set(TenantPolicy.objects.values_list("paused", flat=True)) == {verb == "pause"}
+    assert f"{verb.capitalize()}d 2 tenants." in staff.get(LIST).text
+
+
+def test_resuming_what_is_not_paused_says_so(staff: Client) -> None:
+    decide(staff, "resume", "*")
+    assert "No pause of everyone holds." in staff.get(LIST).text
+
+
+def test_the_right_is_checked_on_the_server(client: Client) -> None:
+    user = User.objects.create_user("bob", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_tenantpolicy"))
+    client.force_login(user)
+    assert "Pause everyone" not in client.get(LIST).text
+    assert decide(client, "pause", "*").status_code == 403
+    assert client.get(f"{LIST}decide/pause/?tenant=*").status_code == 403
+    assert not TenantPolicy.objects.exists()
+
+
+@pytest.mark.parametrize("tenants", [(), ("a b",), ("a:b",), ("x" * 65,), ("a",) * 201])
+def test_what_can_be_no_tenant_is_not_found(staff: Client, tenants: tuple[str, ...]) -> None:
+    assert decide(staff, "pause", *tenants).status_code == 404
+    assert not TenantPolicy.objects.exists()
+
+
+def test_there_are_no_other_decisions(staff: Client) -> None:
+    assert decide(staff, "delete", "acme").status_code == 404
