@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from outbox import conf
 from outbox.models import OutboxRelay
 from outbox.operations.backlog import Backlog, CountFailed, TenantFigures, snapshot
+from outbox.operations.pause import Pause, pauses
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Snapshot:
     relays: int
     task_queue_wait: float | None
     """Seconds; None where django-q2's queue is not in the database, or does not answer."""
+    pauses: tuple[Pause, ...] = ()
 
 
 class OutboxCollector(Collector):
@@ -96,6 +98,7 @@ def read_snapshot() -> Snapshot:
             backlog=snapshot(refresh_if_older_than=COUNT_AFTER, using=settings.database),
             relays=OutboxRelay.objects.using(settings.database).filter(heartbeat_at__gt=alive_since).count(),
             task_queue_wait=task_queue_wait,
+            pauses=pauses(using=settings.database),
         )
 
 
@@ -133,6 +136,9 @@ def _metrics(found: Snapshot) -> Iterator[Metric]:
             "outbox_backlog_age_seconds", "How long ago what waits was counted.", backlog.age.total_seconds()
         )
     yield GaugeMetricFamily("outbox_relays", "Relays with a recent heartbeat.", found.relays)
+    everyone = any(each.of_everyone for each in found.pauses)
+    yield GaugeMetricFamily("outbox_paused", "1 while everyone is paused.", int(everyone))
+    yield GaugeMetricFamily("outbox_tenants_paused", "Tenants paused by name.", len(found.pauses) - everyone)
     if found.task_queue_wait is not None:
         yield GaugeMetricFamily(
             "outbox_task_queue_wait_seconds",

@@ -15,7 +15,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from outbox import counting, metrics, sql
 from outbox.metrics import COUNT_AFTER, OTHERS, OutboxCollector
-from outbox.models import OutboxRelay
+from outbox.models import OutboxRelay, TenantPolicy
+from outbox.models.names import EVERY_TENANT
 from outbox.operations import task_queue
 from outbox.operations.backlog import Backlog, Totals
 from tests.outbox.relay.conftest import Tables
@@ -170,6 +171,18 @@ def test_only_relays_that_live_are_counted() -> None:
     dead = OutboxRelay.objects.create(host="b", pid=2, version="1")
     OutboxRelay.objects.filter(pk=dead.pk).update(heartbeat_at=Now() - timedelta(minutes=5))
     assert values(OutboxCollector(), "outbox_relays") == {"": 1}
+
+
+def test_pauses_are_told() -> None:
+    assert (values(OutboxCollector(), "outbox_paused"), values(OutboxCollector(), "outbox_tenants_paused")) == (
+        {"": 0},
+        {"": 0},
+    )
+    for tenant in (EVERY_TENANT, "acme", "zeta"):
+        TenantPolicy.objects.create(tenant_id=tenant, paused=True)
+    TenantPolicy.objects.create(tenant_id="over", paused=True, paused_until=ago(10))
+    assert values(OutboxCollector(), "outbox_paused") == {"": 1}
+    assert values(OutboxCollector(), "outbox_tenants_paused") == {"": 2}
 
 
 def test_figures_are_read_again_only_when_they_are_old(
