@@ -1,0 +1,53 @@
+"""A process that calls through one circuit: `python -m tests.proofs.circuit_caller acme memory fail stop-file`.
+
+Before each call that is made it writes `sent <epoch> <probe> <Unix time>`. It ends once the file exists.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HANG_SECONDS = 3_600.0
+_MOST_PAUSE_SECONDS = 0.005
+
+
+def main(tenant_id: str, name: str, how: str, stop: str, *rest: str) -> None:
+    """`how` the calls end: fail, succeed, ignore, hang, or late; `rest`: seconds that a late one takes, and seconds by
+    which this host's clock is wrong."""
+    late, wrong_by = (float(each) for each in (*rest, "0", "0")[:2])
+    now = time.time
+    time.time = lambda: now() + wrong_by
+    import django
+
+    django.setup()
+    from circuits.api import Call, Circuit, CircuitOpen
+
+    endings: dict[str, Callable[[Call], None]] = {
+        "fail": lambda call: call.fail("down"),
+        "succeed": lambda call: None,
+        "ignore": lambda call: call.ignore(),
+        "hang": lambda call: time.sleep(HANG_SECONDS),
+        "late": lambda call: time.sleep(late),
+    }
+    circuit = Circuit(tenant_id=tenant_id, name=name)
+    _say("ready")
+    while not Path(stop).exists():
+        try:
+            with circuit.call() as call:
+                _say(f"sent {call._epoch} {int(call._probe)} {now()!r}")
+                endings[how](call)
+            _say("told")
+        except CircuitOpen as refused:
+            time.sleep(min(refused.retry_after, _MOST_PAUSE_SECONDS))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
