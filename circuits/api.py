@@ -12,11 +12,10 @@ from enum import StrEnum
 
 from circuits.errors import CircuitError, CircuitOpen, InvalidName, StoreUnavailable
 from circuits.events import Event, Failed, Refused, Released, Succeeded
-from circuits.guard import Call, Circuit, checked_key, clean_code
+from circuits.guard import Call, Circuit, clean_code
 from circuits.metrics import REFUSED
-from circuits.names import EVERY_TENANT
+from circuits.names import EVERY_TENANT, Key, checked_key
 from circuits.process import process
-from circuits.store import Key
 
 __all__ = [
     "EVERY_TENANT",

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import re
 import time
 from collections.abc import Callable
 from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from circuits.errors import CircuitOpen, InvalidName
+from circuits.errors import CircuitOpen
 from circuits.events import Allowed, Event, Failed, Refused, Released, Succeeded
 from circuits.metrics import REFUSED
-from circuits.names import EVERY_TENANT, NAME_MAX_LENGTH, NAME_PATTERN
+from circuits.names import Key, checked_key
 from circuits.process import process
-from circuits.store import Key
 from circuits.view import View
 
 logger = logging.getLogger(__name__)
@@ -28,7 +26,6 @@ T = TypeVar("T")
 SLOW = "slow"
 """The error code of a call that succeeded, but took too long."""
 _CODE_LENGTH = 64
-_is_name = re.compile(NAME_PATTERN).fullmatch
 _views = process.views
 
 
@@ -233,19 +230,6 @@ class Call:
         return self._circuit.outcome_of(error, self._epoch)
 
 
-def checked_key(tenant_id: str, name: str) -> Key:
-    """Raises `InvalidName`."""
-    if tenant_id != EVERY_TENANT and not _fits(tenant_id):
-        raise InvalidName("tenant_id", tenant_id)
-    if not _fits(name):
-        raise InvalidName("name", name)
-    return tenant_id, name
-
-
 def clean_code(code: str) -> str:
     """An error code as the history takes it."""
     return code.replace("\x00", "")[:_CODE_LENGTH]
-
-
-def _fits(name: Any) -> bool:
-    return isinstance(name, str) and len(name) <= NAME_MAX_LENGTH and _is_name(name) is not None

@@ -16,8 +16,9 @@ from circuits import conf
 from circuits.errors import StoreUnavailable
 from circuits.events import Acquire, Allowed, CircuitState, Event, Refused
 from circuits.metrics import OUTCOMES_LOST
+from circuits.names import Key
 from circuits.session import Session
-from circuits.store import Key, Reading, Store
+from circuits.store import Reading, Store
 from circuits.view import View
 from circuits.watcher import Watcher
 

@@ -13,11 +13,9 @@ from circuits import conf, machine, sql
 from circuits.errors import StoreUnavailable
 from circuits.events import CircuitState, Effect, Event, Override, Phase, Transition
 from circuits.metrics import TRANSITIONS
+from circuits.names import Key
 from circuits.policy import THRESHOLDS, Policy
 from circuits.session import Connection, Session
-
-Key = tuple[str, str]
-"""Tenant and name."""
 
 # Each attempt that loses is one that somebody else has won, so this many in a row are no ordinary race.
 _MOST_ATTEMPTS = 100

@@ -15,8 +15,9 @@ import psycopg
 from django.db import Error as DjangoDatabaseError
 
 from circuits import conf
+from circuits.names import Key
 from circuits.session import Connection, connect
-from circuits.store import Key, Reading, read_many
+from circuits.store import Reading, read_many
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from circuits import conf, policy
 from circuits.errors import InvalidName, InvalidThreshold
-from circuits.guard import checked_key
 from circuits.models import TenantCircuit
+from circuits.names import checked_key
 from circuits.policy import BOUNDS, MODE_HELP, THRESHOLDS, WHOLE_NUMBERS, Mode
 
 if TYPE_CHECKING:

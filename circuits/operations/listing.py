@@ -13,8 +13,8 @@ from django.db.models.functions import Now
 from circuits import conf, machine
 from circuits.errors import NoSuchCircuit
 from circuits.events import Override, Phase
-from circuits.guard import checked_key
 from circuits.models import CircuitTransition, TenantCircuit
+from circuits.names import checked_key
 from circuits.operations import thresholds
 from circuits.policy import Policy
 

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from circuits.errors import InvalidExpiry, NoSuchCircuit, ReasonMissing
 from circuits.events import Automatic, Force, Override, Reset
-from circuits.guard import checked_key
+from circuits.names import Key, checked_key
 from circuits.process import process
-from circuits.store import Key, Reading
+from circuits.store import Reading
 
 _NAME_LENGTH = 150
 

@@ -10,8 +10,8 @@ from django.db import transaction
 from circuits import conf, policy
 from circuits.errors import InvalidThreshold
 from circuits.events import Why
-from circuits.guard import checked_key
 from circuits.models import CircuitTransition, TenantCircuit
+from circuits.names import checked_key
 from circuits.operations.steering import checked_reason
 from circuits.policy import BOUNDS, THRESHOLDS, WHOLE_NUMBERS, Mode
 

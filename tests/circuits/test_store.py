@@ -17,8 +17,9 @@ from circuits import session
 from circuits.errors import StoreUnavailable
 from circuits.events import Acquire, Allowed, Failed, Force, Override, Phase, Refused, Released, Succeeded
 from circuits.models import CircuitTransition, TenantCircuit
+from circuits.names import Key
 from circuits.session import Session
-from circuits.store import Key, Store
+from circuits.store import Store
 from tests.circuits.marks import on_database
 
 T = TypeVar("T")
