@@ -164,6 +164,10 @@ class Lane:
         self.settled_to = self.settling_to
         del self.chunks[: self.settling_chunks]
 
+    def lower_floor(self, to: int) -> None:
+        """What is produced now was created so early. A settle that began before does not settle it."""
+        self.settled_to, self.settling_to = min(self.settled_to, to), min(self.settling_to, to)
+
     def under_way(self) -> set[int]:
         """Events that are produced, or passed over on purpose, and may still be pending in the database."""
         return {row[ID] for chunk in self.chunks for row in chunk}

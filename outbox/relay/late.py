@@ -14,7 +14,7 @@ backlog never looks behind.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -57,13 +57,7 @@ class Sample:
         """What became visible since the sample `before`, and could not be seen then, was created at this or later."""
         if self.blind:
             return max(0, before.db_now - BLIND_US)
-        ended = [
-            start
-            for name, start in before.writers.items()
-            # A statement without a transaction id may have got one and committed, and still seem to run.
-            if name not in self.writers or name.startswith(_WITHOUT_ID)
-        ]
-        return min([before.db_now, *ended])
+        return min([before.db_now, *_ended(before.writers, self.writers)])
 
 
 def sample(rows: Iterable[Writer], *, at: float, before: Sample | None = None) -> Sample:
@@ -75,14 +69,19 @@ def sample(rows: Iterable[Writer], *, at: float, before: Sample | None = None) -
     for name, start in then.items():
         of_session[_session(name)] = min(start, of_session.get(_session(name), start))
     # Before it was prepared a transaction was a session's, and ended as that.
-    ended = then.keys() - {name for name, _, _ in writers}
-    prepared = min([begun, *(then[name] for name in ended)])
+    prepared = min([begun, *_ended(then, {name for name, _, _ in writers})])
     starts = {
         name: then.get(name, prepared) if start is None else max(start, of_session.get(_session(name), begun))
         for name, start, hidden in writers
         if not hidden
     }
     return Sample(writers=starts, db_now=db_now or 0, at=at, blind=any(hidden for _, _, hidden in writers))
+
+
+def _ended(then: Mapping[str, int], now: Container[str]) -> list[int]:
+    """Since when those wrote that may have ended."""
+    # A statement without a transaction id may have got one and ended, while its session runs another.
+    return [start for name, start in then.items() if name not in now or name.startswith(_WITHOUT_ID)]
 
 
 def _session(name: str) -> str:
@@ -132,24 +131,42 @@ class Lookout:
         suspects = [(lane, rows) for lane, rows in batches if not rows or rows[-1][CREATED] >= lane.safe]
         if not suspects:
             return [LookedBehind(lane, [], rows, None) for lane, rows in batches]
-        self.latest = self._take(self.latest)
+        seen, ids = self._look_until_whole(suspects)
+        late = self._fetch(sorted(ids)) if ids else {}
         looked = {lane.tenant for lane, _ in suspects}
-        late = self._look([(lane, rows, self.latest.look_from(lane.looked)) for lane, rows in suspects if lane.looked])
         return [
-            _merged(lane, rows, late.get(lane.tenant, []), self.latest if lane.tenant in looked else None)
+            _merged(lane, rows, late.get(lane.tenant, []), seen if lane.tenant in looked else None)
             for lane, rows in batches
         ]
+
+    def _look_until_whole(self, suspects: list[Batch]) -> tuple[Sample, set[int]]:
+        """The late events, and the sample taken before the look that found them.
+
+        Of a transaction that commits between sample and look, the look may find the last events without the first. If
+        it found any while such a transaction may have ended, it looks again, from the beginning of that one.
+        """
+        self.latest = self._take(self.latest)
+        while True:
+            seen = self.latest
+            asked = [(lane, rows, seen.look_from(lane.looked)) for lane, rows in suspects if lane.looked]
+            late = self._look(asked)
+            oldest = min(seen.writers.values(), default=seen.db_now)
+            if not late or all(since <= oldest for _, _, since in asked):
+                return seen, late
+            self.latest = self._take(seen)
+            if all(lane.looked and self.latest.look_from(lane.looked) == since for lane, _, since in asked):
+                return seen, late
 
     def _take(self, before: Sample | None) -> Sample:
         at = time.monotonic()
         rows = query(self._connection, sql.load("writers"))
         return sample([(row[0], row[1], row[2]) for row in rows], at=at, before=before)
 
-    def _look(self, suspects: list[tuple[Lane, list[Row], int]]) -> dict[str, list[Row]]:
+    def _look(self, suspects: list[tuple[Lane, list[Row], int]]) -> set[int]:
         asked = [(lane, rows, since, _end(lane, rows)) for lane, rows, since in suspects]
         asked = [each for each in asked if each[2] <= each[3][0]]
         if not asked:
-            return {}
+            return set()
         blocking = conf.get().dead_letter_blocks_key
         params = {
             "tenants": [lane.tenant for lane, *_ in asked],
@@ -167,7 +184,7 @@ class Lookout:
             if len(ids) == MOST_BEHIND:
                 lane.rewind(since)
             late |= ids - lane.under_way() - {row[ID] for row in rows}
-        return self._fetch(sorted(late)) if late else {}
+        return late
 
     def _fetch(self, ids: list[int]) -> dict[str, list[Row]]:
         rows = query(self._connection, sql.load("fetch_late"), {"inline": INLINE_BYTES, "ids": numbers(ids)})

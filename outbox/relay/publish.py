@@ -91,7 +91,7 @@ class Publisher:
                 done = chunk if consumed == len(chunk) else chunk[:consumed]
                 lane.chunks.append(done)
                 if late:
-                    lane.settled_to = min(lane.settled_to, done[0][CREATED])
+                    lane.lower_floor(done[0][CREATED])
                 else:
                     lane.cursor, lane.cursor_id = done[-1][CREATED], done[-1][ID]
                 self._account(lane, done, sent, now_us)

@@ -13,7 +13,7 @@ from outbox.errors import ProducerLost
 from outbox.kafka.topics import TopicState
 from outbox.relay import publish
 from outbox.relay.failures import SERIALISATION
-from outbox.relay.lanes import ID, Lane, Row
+from outbox.relay.lanes import CREATED, ID, Lane, Row
 from outbox.relay.publish import CHUNK, Publisher
 from tests.outbox.relay.conftest import lane
 
@@ -98,8 +98,8 @@ class Room:
             most_bytes=most_bytes,
         )
 
-    def publish(self, to: Lane, *rows: Row) -> bool:
-        return self.publisher.publish(to, list(rows), self.outlet, now_us=NOW_US)  # type: ignore[arg-type]
+    def publish(self, to: Lane, *rows: Row, late: bool = False) -> bool:
+        return self.publisher.publish(to, list(rows), self.outlet, now_us=NOW_US, late=late)  # type: ignore[arg-type]
 
     @property
     def keys(self) -> list[str]:
@@ -156,6 +156,20 @@ def test_events_are_produced_in_order_with_their_key_and_headers() -> None:
         "content-type": "application/json",
     }
     assert (target.outstanding, target.cursor, target.cursor_id) == (2, second[6], second[ID])
+
+
+def test_a_late_event_keeps_the_floor_below_it_until_its_own_settle() -> None:
+    """Not until the end of one that was under way when it was produced, or nobody would look for it after a death."""
+    room, late = Room(), row("a")
+    target = lane(cursor=late[CREATED] + 500, safe=late[CREATED] + 900)
+    target.begin_settle()
+    assert room.publish(target, late, late=True)
+    target.end_settle()
+    assert (target.cursor, target.floor) == (late[CREATED] + 500, late[CREATED])
+    room.outlet.poll(0)
+    target.begin_settle()
+    target.end_settle()
+    assert target.floor == target.cursor
 
 
 def test_the_applications_headers_follow_the_outboxs_own() -> None:
