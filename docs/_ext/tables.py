@@ -12,6 +12,7 @@ from circuits.models import CircuitTransition, TenantCircuit
 from docs._ext.markdown import code, table
 from outbox.models import (
     BacklogCount,
+    OperatorAction,
     OutboxAttempt,
     OutboxEvent,
     OutboxLane,
@@ -28,6 +29,7 @@ MODELS: tuple[type[models.Model], ...] = (
     TenantPolicy,
     TenantBacklog,
     BacklogCount,
+    OperatorAction,
     TenantCircuit,
     CircuitTransition,
 )

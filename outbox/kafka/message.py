@@ -7,7 +7,7 @@
 | `attempt` | 1 for the first attempt to publish it |
 | `content-type` | `application/json` |
 | `traceparent` | W3C trace context of the transaction that enqueued it, if it had one |
-| `replay` | set when an operator had it published again |
+| `replay` | how often an operator has had it published again: `1`, `2` ...; else absent |
 
 Every other header is the application's own. The key is `tenant:partition_key`, or `tenant:dedupe_key` for an
 event without; the value is the event's payload, JSON in UTF-8.
