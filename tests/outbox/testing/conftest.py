@@ -1,0 +1,3 @@
+from outbox.pytest_plugin import outbox
+
+__all__ = ["outbox"]
