@@ -192,7 +192,7 @@ def test_receipts_of_reports_that_come_during_a_settle_are_stored_with_the_next(
 
 def test_a_commit_during_its_lanes_round_is_not_missed(make_relay: MakeRelay, tables: Tables) -> None:
     """Neither fetched a second time in the round, nor forgotten when the round finds the lane dry."""
-    driver = make_relay(scan_seconds=600, renew_seconds=60, **PATIENT)
+    driver = make_relay(scan_seconds=600, renew_seconds=60, tenure_seconds=600, **PATIENT)
     driver.learn("news")
 
     def at(produced: list[str]) -> None:

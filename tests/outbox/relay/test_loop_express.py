@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from outbox.relay.loop import EXPRESS_SECONDS
 from outbox.relay.publish import CHUNK
 from tests.outbox.relay.conftest import PATIENT, Clock, Driver, MakeRelay, Tables, another_session
 from tests.support.mock_cluster import MockCluster
+from tests.support.waiting import wait_until
 
 
 def commit(tables: Tables, driver: Driver, tenant: str, *keys: str) -> None:
@@ -62,6 +65,12 @@ def test_a_lane_goes_out_while_the_round_waits_for_reports(
 
 
 def test_a_lane_goes_out_while_the_round_waits_for_the_settle_before(driver: Driver, tables: Tables) -> None:
+    def commit_when_all_is_reported() -> None:
+        wait_until(lambda: driver.lane("noisy").ids and not driver.relay._senders.outstanding)
+        tables.add("a", tenant="quiet")
+        tables.notify("quiet")
+
+    application = threading.Thread(target=commit_when_all_is_reported)
     with another_session() as blocker:
 
         def at(produced: list[str]) -> None:
@@ -69,7 +78,7 @@ def test_a_lane_goes_out_while_the_round_waits_for_the_settle_before(driver: Dri
                 case "noisy:a":
                     blocker.execute("BEGIN; SELECT FROM outbox_lanes FOR UPDATE")
                 case "noisy:b":
-                    commit(tables, driver, "quiet", "a")
+                    application.start()
                 case "quiet:a":
                     assert driver.steering.settling
                     blocker.execute("COMMIT")
@@ -79,6 +88,7 @@ def test_a_lane_goes_out_while_the_round_waits_for_the_settle_before(driver: Dri
         driver.until(lambda: driver.steering.settling)
         commit(tables, driver, "noisy", "b")
         driver.until(lambda: tables.count("sent") == 3)
+    application.join()
     assert produced == ["noisy:a", "noisy:b", "quiet:a"]
 
 
