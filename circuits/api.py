@@ -102,9 +102,11 @@ def record(
 def record_many(outcomes: Iterable[Outcome]) -> int:
     """Tell how many calls ended, in their order, with one write for each circuit that has something to write.
 
-    Returns how many outcomes could not be told to the database. Raises `InvalidName`; then none was told.
+    Successes of circuits without failures need not be told. Returns how many outcomes could not be told to the
+    database. Raises `InvalidName`; then none was told.
     """
     given = [(checked_key(each.tenant_id, each.name), each) for each in outcomes]
+    process.prepare(key for key, _ in given)
     told: dict[Key, list[Event]] = {}
     for key, each in given:
         _add(told.setdefault(key, []), _as_event(each), key, probe=each.probe)

@@ -74,7 +74,12 @@ class Circuit:
         return Call(self)
 
     def guard(self, function: Callable[P, T]) -> Callable[P, T]:
-        """Decorator: each call of the function, or of the coroutine function, is a call under this circuit."""
+        """Decorator: each call of the function, or of the coroutine function, is a call under this circuit.
+
+        Raises `TypeError` for a generator.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function.__qualname__} is a generator, which ends later: use circuit.call() inside.")
         if inspect.iscoroutinefunction(function):
             return cast(Callable[P, T], self._guard_async(function))
 

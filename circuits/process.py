@@ -43,9 +43,15 @@ class Process:
         """The circuit as it is known; read first if it is not. Never fails: then calls go on."""
         view = self.views.get(key)
         if view is None:
-            view = self._look(key)
+            view = self._look({key})[key]
         view.used = True
         return view
+
+    def prepare(self, keys: Iterable[Key]) -> None:
+        """Read those of them that are not known in one statement. Never fails."""
+        unknown = {key for key in keys if key not in self.views}
+        if unknown:
+            self._look(unknown)
 
     def acquire(self, key: Key) -> Allowed | Refused:
         """Ask the database for leave to call. Never fails: then the call goes on."""
@@ -115,7 +121,7 @@ class Process:
 
     def note(self, readings: Mapping[Key, Reading], began: float) -> None:
         """The watcher's answer: what it has read since `began`."""
-        self._session.note_recovery()
+        self._session.end_pause()
         for key, reading in readings.items():
             if key in self.views:
                 self._note(key, reading, began)
@@ -128,29 +134,30 @@ class Process:
         self._looking, self._missed = set(), set()
         self._watcher = None
 
-    def _look(self, key: Key) -> View:
-        """Reads a circuit, again if it has changed while it was read: nobody else watches over it yet."""
-        self._looking.add(key)
-        try:
-            while True:
-                view = self._read(key)
-                with self._changing:
-                    if key in self._missed:
-                        self._missed.discard(key)
-                        continue
-                    view = self.views.setdefault(key, view)
-                    self._looking.discard(key)
-                    self._ensure_watched()
-                    return view
-        finally:
-            self._looking.discard(key)
+    def _look(self, keys: set[Key]) -> dict[Key, View]:
+        """Reads circuits, again those that have changed while they were read: nobody else watches over them yet."""
+        found: dict[Key, View] = {}
+        with self._changing:
+            self._looking |= keys
+        while keys:
+            views = self._read(keys)
+            with self._changing:
+                changed = keys & self._missed
+                self._missed -= changed
+                for key in keys - changed:
+                    found[key] = self.views.setdefault(key, views[key])
+                self._looking -= keys - changed
+                keys = changed
+                self._ensure_watched()
+        return found
 
-    def _read(self, key: Key) -> View:
+    def _read(self, keys: set[Key]) -> dict[Key, View]:
         try:
-            reading, known = self._store.read(key), True
+            readings, known = self._store.read_many(keys), True
         except StoreUnavailable:
-            reading, known = _nothing_known(), False
-        return View(reading, read_at=time.monotonic(), known=known)
+            readings, known = dict.fromkeys(keys, _nothing_known()), False
+        read_at = time.monotonic()
+        return {key: View(reading, read_at=read_at, known=known) for key, reading in readings.items()}
 
     def _ensure_watched(self) -> None:
         if self._watcher is None:

@@ -33,10 +33,28 @@ def connect(name: str) -> Connection:
         params.pop(key, None)
     params.update(application_name=f"circuits {name}", connect_timeout=settings.connect_timeout)
     connection = psycopg.connect(autocommit=True, **params)
-    milliseconds = {"lock_timeout": settings.lock_timeout, "statement_timeout": settings.statement_timeout}
-    for setting, seconds in milliseconds.items():
-        connection.execute("SELECT set_config(%s, %s, false)", (setting, str(max(1, round(seconds * 1_000)))))
+    if settings.listen:
+        _limit(connection, local=False)
+    else:
+        # Behind a pooler in transaction mode a session is somebody else's a moment later.
+        connection.prepare_threshold = None
     return connection
+
+
+def run(connection: Connection, statement: LiteralString, params: Mapping[str, Any]) -> Rows:
+    """All rows, within the limits of `connect`."""
+    if conf.get().listen:
+        return connection.execute(statement, params).fetchall()
+    with connection.transaction():
+        _limit(connection, local=True)
+        return connection.execute(statement, params).fetchall()
+
+
+def _limit(connection: Connection, *, local: bool) -> None:
+    settings = conf.get()
+    for name in ("lock_timeout", "statement_timeout"):
+        milliseconds = max(1, round(getattr(settings, name) * 1_000))
+        connection.execute("SELECT set_config(%s, %s, %s)", (name, str(milliseconds), local))
 
 
 class Session:
@@ -70,11 +88,9 @@ class Session:
         finally:
             self._lock.release()
 
-    def note_recovery(self) -> None:
-        """Somebody has reached the database: no need to wait."""
-        if self._pause:
-            self._pause = self._out_until = 0.0
-            logger.info("The database answers again; circuits count.")
+    def end_pause(self) -> None:
+        """Somebody has reached the database: no need to wait before it is tried again."""
+        self._out_until = 0.0
 
     def close(self) -> None:
         """Until the next query, which tries anew."""
@@ -95,18 +111,18 @@ class Session:
         connection = self._connection
         if connection is not None and not connection.closed:
             try:
-                return self._run(connection, statement, params)
+                return self._done(run(connection, statement, params))
             except psycopg.OperationalError:
                 # An old connection may have died while it was idle. Statements are guarded, so twice is safe.
                 if not connection.broken:
                     raise
         self._connection = connect("outcomes")
-        return self._run(self._connection, statement, params)
+        return self._done(run(self._connection, statement, params))
 
-    def _run(self, connection: Connection, statement: LiteralString, params: Mapping[str, Any]) -> Rows:
-        cursor = connection.execute(statement, params)
-        rows = cursor.fetchall()
-        self.note_recovery()
+    def _done(self, rows: Rows) -> Rows:
+        if self._pause:
+            self._pause = self._out_until = 0.0
+            logger.info("The database answers again; circuits count.")
         return rows
 
     def _note_outage(self, error: psycopg.Error) -> None:

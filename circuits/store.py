@@ -15,7 +15,7 @@ from circuits.events import CircuitState, Effect, Event, Override, Phase, Transi
 from circuits.metrics import TRANSITIONS
 from circuits.names import Key
 from circuits.policy import THRESHOLDS, Policy
-from circuits.session import Connection, Session
+from circuits.session import Connection, Session, run
 
 # Each attempt that loses is one that somebody else has won, so this many in a row are no ordinary race.
 _MOST_ATTEMPTS = 100
@@ -43,7 +43,11 @@ class Store:
 
     def read(self, key: Key) -> Reading:
         """One circuit. Raises `StoreUnavailable`."""
-        return _readings(self._session.query(sql.load("read"), _keys([key])))[key]
+        return self.read_many([key])[key]
+
+    def read_many(self, keys: Iterable[Key]) -> dict[Key, Reading]:
+        """Circuits in one statement. Raises `StoreUnavailable`."""
+        return _readings(self._session.query(sql.load("read"), _keys(keys)))
 
     def apply(self, key: Key, events: Sequence[Event]) -> tuple[Reading, tuple[Effect, ...]]:
         """What becomes of the circuit, and what follows. Nothing is written if nothing changes.
@@ -78,9 +82,9 @@ class Store:
         return rows[0][0] if rows else None
 
 
-def read_many(connection: Connection, keys: Iterable[Key]) -> dict[Key, Reading]:
+def read_by(connection: Connection, keys: Iterable[Key]) -> dict[Key, Reading]:
     """Circuits in one statement, on the given session. Raises psycopg's errors."""
-    return _readings(connection.execute(sql.load("read"), _keys(keys)).fetchall())
+    return _readings(run(connection, sql.load("read"), _keys(keys)))
 
 
 def _steps(before: Reading, events: Sequence[Event], chance: float) -> tuple[CircuitState, tuple[Effect, ...]]:

@@ -17,7 +17,7 @@ from django.db import Error as DjangoDatabaseError
 from circuits import conf
 from circuits.names import Key
 from circuits.session import Connection, connect
-from circuits.store import Reading, read_many
+from circuits.store import Reading, read_by
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Watcher:
             else:
                 keys = self._watched.hear(heard)
             if keys:
-                self._watched.note(read_many(connection, keys), now)
+                self._watched.note(read_by(connection, keys), now)
             else:
                 select.select([connection.fileno(), self._wake_read], [], [], max(0.0, due - time.monotonic()))
         return True

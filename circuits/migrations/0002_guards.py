@@ -24,13 +24,13 @@ CREATE TRIGGER circuits_added_or_deleted AFTER INSERT OR DELETE ON circuits_tena
 FOR EACH ROW EXECUTE FUNCTION circuits_changed();
 CREATE TRIGGER circuits_changed AFTER UPDATE ON circuits_tenant_circuits
 FOR EACH ROW WHEN (
-    (OLD.epoch, OLD.state, OLD.open_until, OLD.override, OLD.override_until, OLD.mode, OLD.failure_threshold, OLD.decay,
-     OLD.failure_rate, OLD.minimum_calls, OLD.rate_window, OLD.slow_call, OLD.reset_interval, OLD.max_reset_interval,
-     OLD.half_open_probes, OLD.probe_lease, OLD.stable_time)
+    (OLD.epoch, OLD.state, OLD.open_until, OLD.probe_until, OLD.override, OLD.override_until, OLD.mode,
+     OLD.failure_threshold, OLD.decay, OLD.failure_rate, OLD.minimum_calls, OLD.rate_window, OLD.slow_call,
+     OLD.reset_interval, OLD.max_reset_interval, OLD.half_open_probes, OLD.probe_lease, OLD.stable_time)
     IS DISTINCT FROM
-    (NEW.epoch, NEW.state, NEW.open_until, NEW.override, NEW.override_until, NEW.mode, NEW.failure_threshold, NEW.decay,
-     NEW.failure_rate, NEW.minimum_calls, NEW.rate_window, NEW.slow_call, NEW.reset_interval, NEW.max_reset_interval,
-     NEW.half_open_probes, NEW.probe_lease, NEW.stable_time)
+    (NEW.epoch, NEW.state, NEW.open_until, NEW.probe_until, NEW.override, NEW.override_until, NEW.mode,
+     NEW.failure_threshold, NEW.decay, NEW.failure_rate, NEW.minimum_calls, NEW.rate_window, NEW.slow_call,
+     NEW.reset_interval, NEW.max_reset_interval, NEW.half_open_probes, NEW.probe_lease, NEW.stable_time)
 )
 EXECUTE FUNCTION circuits_changed();
 

@@ -19,6 +19,7 @@ from circuits.errors import CircuitOpen
 from circuits.events import Force, Override
 from circuits.guard import Circuit
 from circuits.models import TenantCircuit
+from circuits.operations import steering
 from circuits.process import IDLE_READINGS, process
 from circuits.session import Session
 from tests.circuits.marks import on_database
@@ -69,18 +70,18 @@ def cut_all_sessions() -> None:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What this process asks the database, by the session that asks."""
     asked: list[str] = []
-    query, read_many = Session.query, store.read_many
+    query, read_by = Session.query, store.read_by
 
     def told_query(self: Session, *args: Any) -> Any:
         asked.append("outcomes")
         return query(self, *args)
 
-    def told_read_many(*args: Any) -> Any:
+    def told_read_by(*args: Any) -> Any:
         asked.append("watch")
-        return read_many(*args)
+        return read_by(*args)
 
     monkeypatch.setattr(Session, "query", told_query)
-    monkeypatch.setattr(watcher, "read_many", told_read_many)
+    monkeypatch.setattr(watcher, "read_by", told_read_by)
     return asked
 
 
@@ -251,6 +252,7 @@ class TestWithoutADatabase:
         succeed()
         out.undo()
         wait_until(lambda: circuit().state() == "forced_open")
+        steering.automatic(tenant_id="acme", name="memory", by="ann", reason="well again")
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
         assert steered.pk
 

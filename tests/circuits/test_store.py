@@ -207,7 +207,7 @@ class TestOutage:
         with pytest.raises(StoreUnavailable):
             session.query("SELECT 1", {})
         monkeypatch.undo()
-        session.note_recovery()
+        session.end_pause()
         assert session.query("SELECT 1", {}) == [(1,)]
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
         session.close()
