@@ -7,13 +7,19 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 from psycopg.conninfo import conninfo_to_dict
 from pytest_django import DjangoDbBlocker
 
 from outbox.api import EnqueueManyResult, NewEvent, enqueue, enqueue_many, get_pending_events
 from outbox.errors import DuplicateEvent, DuplicateInFlight
-from outbox.models import OutboxEvent
+from outbox.models import ActionSource, EventStatus, OperatorAction, OutboxEvent
+from outbox.operations.audit import Operator
+from outbox.operations.discard import discard
+from outbox.operations.filters import Filter
+from outbox.operations.listing import page
+from outbox.operations.replay import replay
+from outbox.operations.stats import stats
 from somabrain.embedded.cluster import Cluster
 
 pytestmark = [pytest.mark.pg15, pytest.mark.django_db(transaction=True, databases=["default", "pg15", "pg15_too"])]
@@ -70,3 +76,20 @@ def test_a_key_committed_meanwhile_is_told_at_stricter_levels(many: bool) -> Non
             enqueue_many([event("a")], using="pg15")
         else:
             enqueue(topic="orders", payload={}, dedupe_key="a", using="pg15")
+
+
+def test_operators_do_their_work() -> None:
+    ann = Operator(name="ann", source=ActionSource.COMMAND)
+    with transaction.atomic(using="pg15"):
+        enqueue(topic="orders", payload={}, dedupe_key="for-ann", using="pg15")
+    events = OutboxEvent.objects.using("pg15").filter(dedupe_key="for-ann")
+    named = Filter(tenant_id="default", dedupe_key="for-ann")
+    assert discard(named, by=ann, reason="nobody wants it", using="pg15").changed == 1
+    assert replay(named, by=ann, reason="somebody does", using="pg15").changed == 1
+    assert (events.get().status, events.get().headers) == ("pending", {"replay": "1"})
+    assert page(Filter(statuses=(EventStatus.PENDING,)), limit=1, using="pg15").rows
+    assert {each.status for each in stats(using="pg15").totals} == set(EventStatus)
+    actions = OperatorAction.objects.using("pg15")
+    assert [action.verb for action in actions.order_by("id")] == ["discard", "replay"]
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(using="pg15"):
+        actions.update(reason="")

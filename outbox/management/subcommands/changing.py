@@ -54,7 +54,7 @@ class Changing(Subcommand):
         if options["dry_run"]:
             self._say_preview(command, found, options)
             return
-        if found.events:
+        if found.events or found.more:
             ask(command, " ".join(filter(None, (self.warning(found), self._question(found)))), options)
         self._change(command, given, how, options)
 
@@ -76,7 +76,7 @@ class Changing(Subcommand):
         else:
             left = _left_alone(found.skipped)
             command.stdout.write(f"Would {self.verb} {_described(found)}{left}. {self.warning(found)}".rstrip())
-        if not found.events:
+        if not found.events and not found.more:
             raise CommandError("There is nothing to do.", returncode=NOTHING_DONE)
 
     def _change(self, command: BaseCommand, given: Filter, how: Mapping[str, Any], options: Mapping[str, Any]) -> None:

@@ -194,6 +194,17 @@ def test_nothing_to_do_ends_with_1(verb: str) -> None:
     assert Said(verb, "--tenant", "nobody", "--dry-run").code == WRONG
 
 
+def test_a_preview_that_found_nothing_yet_asks_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outbox.operations.bulk.MOST_PREVIEWED", 1)
+    for second in range(11):
+        event(second)
+    row = event(99, topic="returns")
+    words = ("discard", "--status", "pending", "--topic", "returns", "--tenant", "acme")
+    assert Said(*words, "--dry-run").out.startswith("Would discard 0+ events")
+    assert Said(*words, "--reason", "x").code == USAGE
+    assert status(row) == "pending"
+
+
 def test_what_was_left_alone_is_said() -> None:
     said = Said("replay", "--id", str(failed().pk), str(event().pk), "--reason", "x", "--yes")
     assert "Replayed 1 events; left alone: 1 pending." in said.out
