@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Error, register
-from django.db import connections
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections, router
 
 from circuits import conf
+from circuits.models import TenantCircuit
 
 
 @register("circuits")
@@ -28,4 +29,9 @@ def check_database(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list
         return [Error(message, id="circuits.E002")]
     if connections[alias].vendor != "postgresql":
         return [Error(f"CIRCUITS_DATABASE={alias!r}: circuits need PostgreSQL.", id="circuits.E003")]
-    return []
+    looked_at = router.db_for_read(TenantCircuit)
+    if looked_at == alias:
+        return []
+    message = f"CIRCUITS_DATABASE={alias!r}, but the admin looks for circuits in {looked_at!r}."
+    hint = 'Add "circuits.routers.CircuitsRouter" to DATABASE_ROUTERS.'
+    return [Warning(message, hint=hint, id="circuits.W001")]

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import connections, router
 
 from outbox import conf
 from outbox.kafka import config as kafka
+from outbox.models import OutboxEvent
 
 
 @register("outbox")
@@ -29,7 +30,12 @@ def check_database(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list
         return [Error(f"OUTBOX_DATABASE={alias!r}: no such alias in DATABASES; known are {known}.", id="outbox.E002")]
     if connections[alias].vendor != "postgresql":
         return [Error(f"OUTBOX_DATABASE={alias!r}: the outbox needs PostgreSQL.", id="outbox.E003")]
-    return []
+    looked_at = router.db_for_read(OutboxEvent)
+    if looked_at == alias:
+        return []
+    message = f"OUTBOX_DATABASE={alias!r}, but the admin looks for the outbox in {looked_at!r}."
+    hint = 'Add "outbox.routers.OutboxRouter" to DATABASE_ROUTERS.'
+    return [Warning(message, hint=hint, id="outbox.W001")]
 
 
 @register("outbox")

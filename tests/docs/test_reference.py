@@ -53,7 +53,7 @@ def _default(call: ast.Call) -> str | None:
 
 
 def test_every_variable_of_the_service_is_in_the_table() -> None:
-    checks = {f"{app}.E00{number}" for app in ("outbox", "circuits") for number in range(1, 10)}
+    checks = {f"{app}.{kind}00{number}" for app in ("outbox", "circuits") for kind in "EW" for number in range(1, 10)}
     described = _rows(REFERENCE / "settings.md").keys() - checks
     required = {"KAFKA_BOOTSTRAP_SERVERS", "KAFKA_*"}
     assert described == _environment_of_service().keys() | required

@@ -52,6 +52,23 @@ def test_a_database_that_is_not_postgresql(settings: Settings, sqlite_alias: str
     assert found() == [("outbox.E003", "OUTBOX_DATABASE='lite': the outbox needs PostgreSQL.")]
 
 
+@pytest.fixture
+def shop_alias() -> Iterator[str]:
+    connections.settings["shop"] = {**connections.settings["default"]}
+    yield "shop"
+    del connections["shop"]
+    del connections.settings["shop"]
+
+
+def test_an_outbox_where_the_admin_does_not_look(settings: Settings, shop_alias: str) -> None:
+    settings.OUTBOX_DATABASE = settings.CIRCUITS_DATABASE = shop_alias
+    assert found() == [("outbox.W001", "OUTBOX_DATABASE='shop', but the admin looks for the outbox in 'default'.")]
+    assert [each.id for each in run_checks(tags=["circuits"])] == ["circuits.W001"]
+    settings.DATABASE_ROUTERS = ["outbox.routers.OutboxRouter", "circuits.routers.CircuitsRouter"]
+    assert found() == []
+    assert run_checks(tags=["circuits"]) == []
+
+
 @pytest.mark.parametrize(("config", "id_"), [(17, "outbox.E004"), ("", None)])
 def test_where_kafka_is(settings: Settings, config: Any, id_: str | None) -> None:
     settings.OUTBOX_KAFKA_CONFIG = config
