@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -227,6 +228,14 @@ def test_without_a_fallback_the_refusal_is_the_answer() -> None:
     trip()
     with pytest.raises(CircuitOpen):
         circuit().guard(lambda: None)()
+
+
+def test_generators_are_not_guarded_as_they_end_later() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match=r"use circuit\.call\(\) inside"):
+        circuit().guard(numbers)
 
 
 def test_a_failure_counts_even_if_the_transaction_rolls_back() -> None:
