@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import threading
 from collections.abc import Callable
-from typing import Any
+from datetime import timedelta
+from typing import Any, NoReturn
 
 import pytest
 from confluent_kafka import KafkaError
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
+from outbox.management.stop_signals import StopSignals
+from outbox.management.subcommands import relay
 from outbox.models import EventStatus, OutboxEvent, OutboxLane, OutboxRelay, TenantPolicy
+from outbox.relay.supervisor import RelayThread, Supervisor
 from tests.conftest import StartManage
 from tests.support.load import TOPIC, all_sent, commit, sent, steady
 from tests.support.mock_cluster import MockCluster
@@ -186,3 +193,52 @@ def test_a_signal_ends_a_relay_without_a_database(start_relay: StartRelay) -> No
 def test_a_verb_is_asked_for() -> None:
     with pytest.raises(CommandError, match="verb"):
         call_command("outbox")
+
+
+# what goes wrong on the way
+
+
+class Told(RelayThread):
+    """A thread that signals its process at once, and again when it was told to stop; it ends when it is let."""
+
+    def __init__(self, *, twice: bool = False) -> None:
+        super().__init__(Supervisor())
+        self.let = threading.Event()
+        self._twice = twice
+
+    def run(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert self.supervisor.stopped.wait(HANG_GUARD_SECONDS)
+        if self._twice:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert self.let.wait(HANG_GUARD_SECONDS)
+
+
+def test_a_drain_that_hangs_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "drain_seconds", lambda: 0.0)
+    thread = Told()
+    with pytest.raises(CommandError, match="did not drain in time"):
+        relay._run(thread, patience=None)
+    thread.let.set()
+    thread.join()
+
+
+def test_a_second_signal_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = Told(twice=True)
+    monkeypatch.setattr(StopSignals, "obey", lambda signals: thread.let.set())
+    assert not relay._run(thread, patience=None)
+    assert thread.let.is_set()
+
+
+def test_a_database_that_is_gone_at_the_end_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> NoReturn:
+        raise OperationalError("server closed\nthe connection")
+
+    monkeypatch.setattr(relay, "get_pending_events", fail)
+    assert list(relay._left(Supervisor(), Supervisor().summary())) == ["server closed the connection"]
+
+
+def test_what_committed_during_the_run_is_nobodys_fault(transactional_db: None) -> None:
+    commit(1)
+    assert not list(relay._waiting(timedelta(hours=1)))
+    assert list(relay._waiting(timedelta(seconds=0)))
