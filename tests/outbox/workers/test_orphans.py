@@ -8,7 +8,6 @@ import pytest
 
 from outbox.workers import orphans
 
-
 ORPHANS = "outbox.workers.orphans"
 
 
