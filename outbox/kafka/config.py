@@ -89,14 +89,14 @@ def producer_config(
 ) -> dict[str, Any]:
     """The settings of a relay's producer: `base`, and what delivery within the time-outs (seconds) needs.
 
-    A value in `base` wins, unless it would break a guarantee. With `isolate` every message is a batch of its
-    own, so that the broker's verdict on a batch is one on its message.
+    A value in `base` wins. One that would break a guarantee raises `InvalidSetting`. With `isolate` every message is a
+    batch of its own, so that the broker's verdict on a batch is one on its message.
     """
     given = _canonical(base)
+    for name, complaint in _broken(given, delivery_timeout=delivery_timeout):
+        raise InvalidSetting(name, given[name], complaint)
     ours = {**_DEFAULTS, **_sizes(), "enable.idempotence": True, "acks": "all"}
     ours["message.timeout.ms"] = round(message_timeout * 1000)
-    for name, _ in _broken(given, delivery_timeout=delivery_timeout):
-        given.pop(name, None)
     return {**ours, **given, **({"batch.num.messages": 1} if isolate else {})}
 
 
