@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -36,10 +35,6 @@ class BacklogCountAdmin(ReadOnlyAdmin):
     """The last count of all tenants together."""
 
     list_display = ("taken_at", "oldest", "tenants", "pending", "scheduled", "failed", "seconds")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[BacklogCount]:
-        rows: QuerySet[BacklogCount] = super().get_queryset(request)
-        return rows
 
     @admin.display(description="oldest waited")
     def oldest(self, count: BacklogCount) -> timedelta | None:

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 LAG = timedelta(minutes=1)
 FRESH = timedelta(seconds=10)
+_HINTS = {
+    "database": "is it up, and are its address and account right?",
+    "broker": "is it up, and does OUTBOX_KAFKA_CONFIG lead to it?",
+}
 
 
 def check(*, lag: timedelta = LAG, using: str | None = None) -> Iterator[Finding]:
@@ -96,7 +100,8 @@ def _guarded(part: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Findi
         yield from look()
     except Exception as failure:
         logger.debug("The part %r could not be looked at.", part, exc_info=True)
-        yield error(part, f"could not be looked at: {_one_line(failure)}", "is it reachable from here?")
+        hint = _HINTS.get(part, "run it again with the logger outbox.operations at DEBUG")
+        yield error(part, f"could not be looked at: {_one_line(failure)}", hint)
 
 
 def _one_line(failure: BaseException) -> str:
