@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from circuits.errors import CircuitError, CircuitOpen, InvalidName, StoreUnavailable
-from circuits.events import Event, Failed, Refused, Released, Succeeded
+from circuits.events import Event, Failed, FoundGone, FoundWell, Refused, Released, Succeeded
 from circuits.guard import Call, Circuit, clean_code
 from circuits.metrics import REFUSED
 from circuits.names import EVERY_TENANT, Key, checked_key
+from circuits.policy import Mode
 from circuits.process import process
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Permit",
     "StoreUnavailable",
     "acquire",
+    "counts_in_a_row",
+    "found",
     "record",
     "record_many",
 ]
@@ -64,14 +67,17 @@ class Outcome:
     probe: bool = False
 
 
-def acquire(*, tenant_id: str, name: str) -> Permit:
+def acquire(*, tenant_id: str, name: str, fresh: bool = False) -> Permit:
     """Leave to make a call whose outcome is then recorded. Costs the database nothing while the circuit is closed.
+
+    `fresh`: ask the database all the same, as whoever has seen there that the circuit is half-open.
 
     Raises `CircuitOpen` if the call must not be made, and `InvalidName`. If the database cannot be reached, the call
     may be made.
     """
     key = checked_key(tenant_id, name)
-    decision = process.view(key).decide() or process.acquire(key)
+    view = process.view(key)
+    decision = (None if fresh else view.decide()) or process.acquire(key)
     if isinstance(decision, Refused):
         REFUSED.labels(name).inc()
         raise CircuitOpen(tenant_id, name, decision.state, decision.retry_after)
@@ -111,6 +117,23 @@ def record_many(outcomes: Iterable[Outcome]) -> int:
     for key, each in given:
         _add(told.setdefault(key, []), _as_event(each), key, probe=each.probe)
     return sum(len(events) for key, events in told.items() if events and not process.report(key, events))
+
+
+def found(*, tenant_id: str, name: str, well: bool, still: bool = False, error_code: str = "") -> bool:
+    """Tell what a probe beside the calls has found: the circuit opens or closes at once, unless it is forced.
+
+    However many tell the same, one of them writes. `still`: the same as before; an open circuit stays open, and one
+    that is closed by now stays closed. Returns False if the database could not be told. Raises `InvalidName`.
+    """
+    key = checked_key(tenant_id, name)
+    event = FoundWell() if well else FoundGone(error_code=clean_code(error_code), still=still)
+    process.view(key)
+    return process.report(key, [event])
+
+
+def counts_in_a_row(*, tenant_id: str, name: str) -> bool:
+    """Whether failures in a row open the circuit, and not their rate among all calls. Raises `InvalidName`."""
+    return process.view(checked_key(tenant_id, name)).policy.mode is Mode.CONSECUTIVE
 
 
 def _add(events: list[Event], outcome: Succeeded | Failed | Released, key: Key, *, probe: bool) -> None:

@@ -31,6 +31,9 @@ class Why(StrEnum):
     PROBE_FAILED = "probe_failed"
     PROBES_SUCCEEDED = "probes_succeeded"
     INTERVAL_OVER = "interval_over"
+    FOUND_GONE = "found_gone"
+    """A probe beside the calls had no answer."""
+    FOUND_WELL = "found_well"
     OVERRIDE_EXPIRED = "override_expired"
     STAFF = "staff"
     THRESHOLDS = "thresholds"
@@ -99,6 +102,20 @@ class Exceeded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundGone:
+    """A probe beside the calls had no answer: nobody need find out by a call of their own."""
+
+    error_code: str = ""
+    still: bool = False
+    """It had none before either: a circuit that is closed by now stays closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundWell:
+    """A probe beside the calls was answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Force:
     """Staff hold the circuit open or closed, for ever or until some time."""
 
@@ -124,7 +141,7 @@ class Reset:
     reason: str
 
 
-Event = Acquire | Succeeded | Failed | Released | Exceeded | Force | Automatic | Reset
+Event = Acquire | Succeeded | Failed | Released | Exceeded | FoundGone | FoundWell | Force | Automatic | Reset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ from circuits.events import (
     Exceeded,
     Failed,
     Force,
+    FoundGone,
+    FoundWell,
     Override,
     Phase,
     Refused,
@@ -74,6 +76,8 @@ def _apply(state: CircuitState, policy: Policy, event: Event, now: datetime, cha
             return _obey(state, event, now)
         case Acquire():
             return _decide(state, policy, now)
+        case FoundGone() | FoundWell():
+            return _believe(state, policy, event, now, chance)
         case _ if state.override is not Override.AUTO or event.epoch != state.epoch:
             return state, ()
     if state.phase is Phase.CLOSED:
@@ -127,10 +131,35 @@ def _judge_probe(state: CircuitState, policy: Policy, event: Event, now: datetim
             return _open(state, policy, now, chance, why=Why.PROBE_FAILED, error_code=event.error_code)
         case Succeeded():
             over = replace(state, probe_until=None, probe_successes=state.probe_successes + 1)
-            return (over, ()) if over.probe_successes < policy.half_open_probes else _close(over, now)
+            return (
+                (over, ())
+                if over.probe_successes < policy.half_open_probes
+                else _close(over, now, why=Why.PROBES_SUCCEEDED)
+            )
         case Released():
             return replace(state, probe_until=None), ()
     return state, ()
+
+
+def _believe(state: CircuitState, policy: Policy, event: FoundGone | FoundWell, now: datetime, chance: float) -> Step:
+    if state.override is not Override.AUTO:
+        return state, ()
+    match event:
+        case FoundWell() if state.phase is not Phase.CLOSED:
+            return _close(state, now, why=Why.FOUND_WELL)
+        case FoundGone() if state.phase is Phase.CLOSED and not event.still:
+            return _open(state, policy, now, chance, why=Why.FOUND_GONE, error_code=event.error_code)
+        case FoundGone() if state.phase is Phase.OPEN:
+            return _stay_open(state, policy, now, chance), ()
+    return state, ()
+
+
+def _stay_open(state: CircuitState, policy: Policy, now: datetime, chance: float) -> CircuitState:
+    """Its interval begins anew, once half of it is over: not every word of it is worth a write."""
+    interval = reset_interval(policy, trips=max(0, state.trips - 1), chance=chance)
+    if state.open_until is not None and state.open_until - now > interval / 2:
+        return state
+    return replace(state, open_until=now + interval)
 
 
 def _open(
@@ -158,7 +187,7 @@ def _is_stable(state: CircuitState, policy: Policy, now: datetime) -> bool:
     )
 
 
-def _close(state: CircuitState, now: datetime) -> Step:
+def _close(state: CircuitState, now: datetime, *, why: Why) -> Step:
     closed = replace(
         state,
         phase=Phase.CLOSED,
@@ -170,7 +199,7 @@ def _close(state: CircuitState, now: datetime) -> Step:
         probe_successes=0,
         closed_at=now,
     )
-    return closed, (_transition(state, closed, now, why=Why.PROBES_SUCCEEDED),)
+    return closed, (_transition(state, closed, now, why=why),)
 
 
 def _obey(state: CircuitState, event: Force | Automatic | Reset, now: datetime) -> Step:

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from circuits.api import CircuitOpen, InvalidName, Outcome, OutcomeKind, acquire, record, record_many
+from circuits.api import (
+    CircuitOpen,
+    InvalidName,
+    Outcome,
+    OutcomeKind,
+    acquire,
+    counts_in_a_row,
+    found,
+    record,
+    record_many,
+)
 from circuits.errors import StoreUnavailable
 from circuits.models import CircuitTransition, TenantCircuit
 from circuits.process import process
@@ -143,3 +153,26 @@ def test_behind_a_pooler_nothing_stays_on_the_session(settings: Any) -> None:
     assert process._session.query("SHOW lock_timeout", {}) == [("250ms",)]
     assert process._session._connection is not None
     assert process._session._connection.execute("SHOW lock_timeout").fetchone() == ("0",)
+
+
+def test_a_fresh_permit_asks_the_database_whatever_the_process_knows() -> None:
+    assert not acquire(tenant_id="acme", name="publish").probe
+    process.view(("acme", "publish"))
+    half_open()
+    assert acquire(tenant_id="acme", name="publish", fresh=True).probe
+
+
+def test_what_is_found_beside_the_calls_is_written_once() -> None:
+    for _ in range(3):
+        assert found(tenant_id="*", name="publish", well=False, error_code="no_answer")
+    assert row("*").state == "open"
+    assert found(tenant_id="*", name="publish", well=True)
+    assert found(tenant_id="*", name="publish", well=False, still=True)
+    assert row("*").state == "closed"
+    assert CircuitTransition.objects.count() == 2
+
+
+def test_how_failures_are_counted_can_be_asked() -> None:
+    TenantCircuit.objects.create(tenant_id="acme", name="publish", mode="rate")
+    assert not counts_in_a_row(tenant_id="acme", name="publish")
+    assert counts_in_a_row(tenant_id="globex", name="publish")

@@ -18,6 +18,8 @@ from circuits.events import (
     Exceeded,
     Failed,
     Force,
+    FoundGone,
+    FoundWell,
     Override,
     Phase,
     Refused,
@@ -328,3 +330,47 @@ def test_a_reset_closes_it_and_forgets_everything(probing: Subject) -> None:
     assert probing.state == CircuitState(epoch=epoch + 1, opened_at=probing.state.opened_at)
     probing.trip()
     assert probing.ask() == Refused(state="open", retry_after=30)
+
+
+# A probe beside the calls
+
+
+def test_a_circuit_found_gone_opens_at_once_and_found_well_closes_at_once(subject: Subject) -> None:
+    (opened,) = subject.do(FoundGone(error_code="no_answer"))
+    assert isinstance(opened, Transition)
+    assert (opened.to_state, opened.why, opened.error_code) == ("open", Why.FOUND_GONE, "no_answer")
+    assert isinstance(subject.ask(), Refused)
+    (closed,) = subject.do(FoundWell())
+    assert isinstance(closed, Transition)
+    assert (closed.to_state, closed.why) == ("closed", Why.FOUND_WELL)
+    assert subject.ask() == Allowed(epoch=subject.state.epoch, probe=False)
+
+
+def test_whoever_finds_the_same_later_changes_nothing(subject: Subject) -> None:
+    subject.do(FoundGone())
+    before = subject.state
+    assert subject.do(FoundGone()) == ()
+    assert subject.state == before
+    subject.do(FoundWell())
+    before = subject.state
+    assert subject.do(FoundWell()) == ()
+    assert subject.do(FoundGone(still=True)) == ()
+    assert subject.state == before
+
+
+def test_a_circuit_that_is_still_gone_stays_open(subject: Subject) -> None:
+    subject.do(FoundGone())
+    before = subject.state
+    for _ in range(10):
+        subject.wait(20)
+        assert subject.do(FoundGone(still=True)) == ()
+        assert machine.visible(subject.state, now=subject.now) == "open"
+    assert (subject.state.epoch, subject.state.trips) == (before.epoch, before.trips)
+
+
+@pytest.mark.parametrize("override", [Override.FORCED_OPEN, Override.FORCED_CLOSED])
+def test_what_staff_hold_is_not_moved_by_what_is_found(subject: Subject, override: Override) -> None:
+    subject.force(override)
+    before = subject.state
+    assert subject.do(FoundGone()) == subject.do(FoundWell()) == ()
+    assert subject.state == before

@@ -19,6 +19,8 @@ from circuits.events import (
     Exceeded,
     Failed,
     Force,
+    FoundGone,
+    FoundWell,
     Override,
     Phase,
     Refused,
@@ -26,6 +28,7 @@ from circuits.events import (
     Reset,
     Succeeded,
     Transition,
+    Why,
 )
 from circuits.policy import Mode, Policy
 
@@ -50,7 +53,7 @@ class Circuit(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.state = CircuitState()
-        self.policy = Policy()
+        self.policy = Policy(max_reset_interval=120)
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.chance = 0.0
         self.calls: list[Allowed] = []
@@ -116,6 +119,26 @@ class Circuit(RuleBasedStateMachine):
     def a_process_finds_the_rate_exceeded(self, calls: int) -> None:
         self.do(Exceeded(epoch=self.state.epoch, calls=calls, failures=calls))
 
+    @rule(still=st.booleans())
+    def a_probe_beside_the_calls_has_no_answer(self, still: bool) -> None:
+        before = self.state
+        moved = self.do(FoundGone(error_code="down", still=still))
+        if before.override is Override.AUTO and before.phase is Phase.CLOSED:
+            assert (self.state.phase is Phase.OPEN) != still
+        elif before.phase is Phase.OPEN:
+            assert self.state.phase is Phase.OPEN
+            assert self.state.trips == before.trips
+        assert [each.why for each in moved if isinstance(each, Transition)][:1] != [Why.PROBE_FAILED]
+
+    @rule()
+    def a_probe_beside_the_calls_is_answered(self) -> None:
+        self.do(FoundWell())
+        if self.state.override is Override.AUTO:
+            assert self.state.phase is Phase.CLOSED
+        before = self.state
+        self.do(FoundWell())
+        assert self.state == before, "whoever comes later has nothing to write"
+
     @rule(override=st.sampled_from(FORCED), seconds=st.none() | st.floats(1, 300))
     def staff_force_it(self, override: Override, seconds: float | None) -> None:
         until = None if seconds is None else self.now + timedelta(seconds=seconds)
@@ -137,7 +160,7 @@ class Circuit(RuleBasedStateMachine):
         epoch = self.state.epoch
         before = self.state
         events: list[Event] = [Acquire(), Succeeded(epoch=epoch), Failed(epoch=epoch), Released(epoch=epoch)]
-        for event in [*events, Exceeded(epoch=epoch, calls=9, failures=9)]:
+        for event in [*events, Exceeded(epoch=epoch, calls=9, failures=9), FoundGone(), FoundWell()]:
             self.now += timedelta(seconds=data.draw(st.floats(0, 100_000)))
             self.do(event)
             assert self.state == before
@@ -170,8 +193,8 @@ class Circuit(RuleBasedStateMachine):
 
     @invariant()
     def it_never_stays_open_for_longer_than_the_cap(self) -> None:
-        if self.state.open_until is not None and self.state.opened_at is not None:
-            assert self.state.open_until - self.state.opened_at <= timedelta(seconds=120)
+        if self.state.open_until is not None:
+            assert self.state.open_until - self.now <= timedelta(seconds=120)
 
     @invariant()
     def it_keeps_what_the_database_asks_of_a_row(self) -> None:
