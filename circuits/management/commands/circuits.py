@@ -16,6 +16,7 @@ from circuits.management.subcommands.forcing import Automatic, ForceClosed, Forc
 from circuits.management.subcommands.list import List
 from circuits.management.subcommands.set import Set
 from circuits.management.subcommands.show import Show
+from circuits.process import process
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "list": List(),
@@ -52,6 +53,8 @@ class Command(BaseCommand):
         except BrokenPipeError:
             # Whoever read the output has seen enough, and the interpreter's own flush at the end must not complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        finally:
+            process.close()
 
 
 def _code(error: CircuitError) -> int:
