@@ -6,23 +6,19 @@ import json
 import os
 import shlex
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-import psycopg
 import pytest
-from django.db import connection
-from psycopg import sql
 
 from somabrain.embedded.leash import Leashed
 from tests.docs.pages import DOCS, Block, blocks
+from tests.support import projects
 from tests.support.mock_cluster import MockCluster
 from tests.support.processes import clean_environment
 
@@ -39,7 +35,7 @@ class Reader:
         self._database = database
         self._port = _free_port()
         self._own = {"127.0.0.1:9092": broker, '"NAME": "shop"': f'"NAME": "{database}"'}
-        self._environment = {**clean_environment(), **_libpq()}
+        self._environment = {**clean_environment(), **projects.libpq()}
         self._started = ExitStack()
         self._printed = ""
         self._commands: dict[str, Callable[[str], None]] = {
@@ -87,17 +83,8 @@ class Reader:
         self._printed = self._finish(*(["-m", "django"] if program == "django-admin" else []), *arguments)
 
     def _finish(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", *arguments],
-            cwd=self._directory,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=HANG_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        command = [sys.executable, "-W", "error", *arguments]
+        return projects.run(command, cwd=self._directory, environment=self._environment)
 
     def _start(self, line: str) -> None:
         arguments = shlex.split(line)[1:]
@@ -125,12 +112,7 @@ class Reader:
                 time.sleep(0.05)
 
     def _create_database(self, line: str) -> None:
-        create, drop = (
-            sql.SQL(text).format(sql.Identifier(self._database))
-            for text in ("CREATE DATABASE {}", "DROP DATABASE {} WITH (FORCE)")
-        )
-        _administrate(create)
-        self._started.callback(_administrate, drop)
+        self._started.enter_context(projects.database(self._database))
 
 
 @pytest.fixture
@@ -153,19 +135,3 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
-
-
-def _params() -> dict[str, Any]:
-    return connection.get_connection_params()
-
-
-def _libpq() -> dict[str, str]:
-    """For settings that name nothing but the database."""
-    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
-    return {names[name]: str(value) for name, value in _params().items() if name in names and value}
-
-
-def _administrate(statement: sql.Composed) -> None:
-    params = {name: value for name, value in _params().items() if name in ("host", "port", "user", "password")}
-    with psycopg.connect(dbname="postgres", autocommit=True, **params) as session:
-        session.execute(statement)
