@@ -153,7 +153,7 @@ def _parse(name: str, raw: Any, wanted: Any) -> Any:
         raise InvalidSetting(name, raw, f"must be a {wanted.__name__}")
     try:
         value = wanted(raw)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InvalidSetting(name, raw, f"must be a {wanted.__name__}") from error
     if wanted is int and isinstance(raw, float) and raw != value:
         raise InvalidSetting(name, raw, "must be a whole number")

@@ -84,10 +84,10 @@ def _checked(field: str, value: Any) -> Any:
         return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidThreshold(field, value, "must be a number")
-    if field in WHOLE_NUMBERS and value != int(value):
-        raise InvalidThreshold(field, value, "must be a whole number")
     if problem := BOUNDS[field].problem(value):
         raise InvalidThreshold(field, value, problem)
+    if field in WHOLE_NUMBERS and value != int(value):
+        raise InvalidThreshold(field, value, "must be a whole number")
     return int(value) if field in WHOLE_NUMBERS else float(value)
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
-from django.db import connections
+from django.db import connections, router
 from pytest_django import Settings
 
 from circuits import conf
 from circuits.errors import CircuitError, InvalidSetting, InvalidThreshold
+from circuits.models import TenantCircuit
 from circuits.policy import BOUNDS, Mode, Policy, check
 
 
@@ -63,6 +64,7 @@ def test_text_of_the_environment_is_parsed(settings: Settings, name: str, text: 
         ("FAILURE_THRESHOLD", "many", "must be a int"),
         ("FAILURE_THRESHOLD", 1.5, "must be a whole number"),
         ("FAILURE_THRESHOLD", True, "must be a int"),
+        ("FAILURE_THRESHOLD", float("inf"), "must be a int"),
         ("FAILURE_THRESHOLD", None, "must be a int"),
         ("RESET_INTERVAL", 0, "must be above 0"),
         ("RESET_INTERVAL", "nan", "must be finite"),
@@ -109,6 +111,25 @@ def sqlite_alias() -> Iterator[str]:
 def test_a_database_that_is_not_postgresql(settings: Settings, sqlite_alias: str) -> None:
     settings.CIRCUITS_DATABASE = sqlite_alias
     assert found() == [("circuits.E003", "CIRCUITS_DATABASE='lite': circuits need PostgreSQL.")]
+
+
+def test_an_admin_that_looks_into_another_database_is_warned_of(settings: Settings) -> None:
+    connections.settings["other"] = dict(connections.settings["default"])
+    try:
+        settings.CIRCUITS_DATABASE = "other"
+        ((id_, message),) = found()
+        assert (id_, message) == (
+            "circuits.W001",
+            "CIRCUITS_DATABASE='other', but the admin looks for circuits in 'default'.",
+        )
+        settings.DATABASE_ROUTERS = ["circuits.routers.CircuitsRouter"]
+        assert found() == []
+        assert router.db_for_write(TenantCircuit) == "other"
+        assert [router.allow_migrate(alias, "circuits") for alias in ("default", "other")] == [False, True]
+        assert router.allow_migrate("default", "auth")
+    finally:
+        del connections["other"]
+        del connections.settings["other"]
 
 
 class TestThresholdsOfATenant:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -330,3 +331,46 @@ class TestAsync:
         asyncio.run(run())
         wait_until(lambda: row().probe_until is None)
         assert row().state == Phase.HALF_OPEN
+
+    def test_a_probe_that_comes_too_late_for_a_cancelled_caller_is_given_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked, go_on, acquire = threading.Event(), threading.Event(), process.acquire
+
+        def slowly(key: Any) -> Any:
+            asked.set()
+            go_on.wait(60)
+            return acquire(key)
+
+        async def call() -> None:
+            async with circuit().call():
+                raise AssertionError("the call was made")
+
+        async def run() -> None:
+            task = asyncio.create_task(call())
+            await asyncio.to_thread(asked.wait, 60)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            go_on.set()
+            while (known := process.views[("acme", "memory")].state).phase is not Phase.HALF_OPEN or known.probe_until:
+                await asyncio.sleep(0.01)
+
+        trip()
+        let_the_interval_pass()
+        monkeypatch.setattr(process, "acquire", slowly)
+        asyncio.run(run())
+        assert (row().state, row().probe_until) == (Phase.HALF_OPEN, None)
+
+    def test_a_call_says_how_it_ended_and_a_refusal_is_the_answer(self) -> None:
+        async def run() -> None:
+            async with circuit().call() as call:
+                call.fail("http_500")
+            with pytest.raises(CircuitOpen):
+                await circuit().guard(refused)()
+
+        async def refused() -> None:
+            raise AssertionError("the call was made")
+
+        TenantCircuit.objects.create(tenant_id="acme", name="memory", failure_threshold=1)
+        asyncio.run(run())

@@ -14,8 +14,11 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from circuits.admin import circuit as circuit_admin
+from circuits.errors import StoreUnavailable
 from circuits.models import CircuitTransition, TenantCircuit
 from circuits.policy import THRESHOLDS
+from circuits.process import process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -294,3 +297,21 @@ def test_the_history_of_all_is_listed_and_searched(staff: Client) -> None:
     text = staff.get("/admin/circuits/circuittransition/", {"q": "globex memory"}).text
     assert "globex" in text
     assert "acme" not in text.split("result_list")[1]
+
+
+def test_more_than_fit_on_a_page_are_not_decided_about_at_once(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circuit_admin, "MOST_AT_ONCE", 1)
+    done = in_list(staff, "force_open", store(), store("globex"), confirmed="yes", reason="x")
+    assert "Select at most 1 circuits at once." in staff.get(done.url).text
+    assert not CircuitTransition.objects.exists()
+
+
+def test_a_database_that_cannot_be_told_is_said(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise StoreUnavailable("The database does not answer.")
+
+    circuit = store()
+    monkeypatch.setattr(process, "command", refuse)
+    done = staff.post(decide(circuit, "force_open"), {"reason": "x"}, follow=True)
+    assert "Circuit acme memory: The database does not answer." in done.text
+    assert not LogEntry.objects.exists()

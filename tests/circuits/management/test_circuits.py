@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError, connection
 
 from circuits.models import CircuitTransition, TenantCircuit
+from circuits.operations import listing
 from tests.circuits.marks import on_database
 
 pytestmark = on_database
@@ -154,3 +156,56 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], said: str, code: in
 )
 def test_arguments_that_mean_nothing_are_refused(arguments: list[str], said: str) -> None:
     assert said in str(refused(*arguments))
+
+
+class TestAtATerminal:
+    @pytest.fixture(autouse=True)
+    def terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdin", StringIO())
+        for stream in ("stdin", "stderr"):
+            monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+
+    def answer(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        monkeypatch.setattr("sys.stdin.readline", lambda: text, raising=False)
+
+    def test_people_are_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answer(monkeypatch, "Y\n")
+        said = run("force-open", "acme", "memory", "--reason", "x")
+        assert said.startswith("Force open circuit 'memory' of tenant 'acme'? [y/N] ")
+        assert shown()["state"] == "forced_open"
+
+    @pytest.mark.parametrize("text", ["n\n", "\n", ""])
+    def test_who_does_not_agree_changes_nothing(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        self.answer(monkeypatch, text)
+        error = refused("force-open", "acme", "memory", "--reason", "x")
+        assert (str(error), error.returncode) == ("Nothing was changed.", 1)
+        assert not TenantCircuit.objects.exists()
+
+
+def test_a_database_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise OperationalError("connection refused\n\tIs the server running?")
+
+    monkeypatch.setattr(listing, "circuits", refuse)
+    error = refused("list")
+    assert str(error) == "The database did not answer: connection refused Is the server running?"
+    assert error.returncode == 1
+
+
+def test_a_database_without_the_tables_is_to_be_migrated() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE circuits_tenant_circuits RENAME TO hidden")
+        try:
+            assert "The database is not migrated: run manage.py migrate." in str(refused("list"))
+        finally:
+            cursor.execute("ALTER TABLE hidden RENAME TO circuits_tenant_circuits")
+
+
+def test_whoever_is_interrupted_ends_like_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(listing, "circuits", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        run("list")
+    assert ended.value.code == 130
