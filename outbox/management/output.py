@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,10 +15,13 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 LONGEST_CELL = 60
+_CONTROLS = re.compile("[\x7f-\x9f]")
 
 
 def write_json(stream: OutputWrapper, record: Mapping[str, Any]) -> None:
-    stream.write(json.dumps(record, cls=_Encoder, ensure_ascii=False))
+    text = json.dumps(record, cls=_Encoder, ensure_ascii=False)
+    # JSON escapes the others itself, and these would steer a terminal as well.
+    stream.write(_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def write_table(stream: OutputWrapper, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -76,10 +76,10 @@ def _lines(found: EventDetails, *, with_payload: bool) -> Iterator[str]:
         if value != "":
             yield f"{name:<15}{output.plain(str(value))}"
     yield from _attempts(found)
-    yield f"{'headers':<15}{json.dumps(found.headers, ensure_ascii=False)}"
+    yield output.plain(f"{'headers':<15}{json.dumps(found.headers, ensure_ascii=False)}")
     if with_payload:
         yield "payload"
-        yield json.dumps(found.payload, indent=2, ensure_ascii=False)
+        yield from map(output.plain, json.dumps(found.payload, indent=2, ensure_ascii=False).splitlines())
 
 
 def _attempts(found: EventDetails) -> Iterator[str]:

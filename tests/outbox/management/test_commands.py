@@ -108,8 +108,12 @@ def test_a_long_search_says_how_far_it_is_and_stops(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_others_wrote_does_not_steer_the_terminal() -> None:
-    event(partition_key="\x1b[31mred")
-    assert "\x1b" not in Said("list").out
+    row = event(partition_key="\x1b[31mred", payload={"text": "\x9b31mred"}, headers={"a": "\x9b"})
+    for words in (("list",), ("show", str(row.pk))):
+        assert not {"\x1b", "\x9b"} & set(Said(*words).out)
+        assert not {"\x1b", "\x9b"} & set(Said(*words, "--json").out)
+    (line,) = Said("show", str(row.pk), "--json").lines
+    assert line["payload"] == {"text": "\x9b31mred"}
 
 
 # show
