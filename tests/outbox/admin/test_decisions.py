@@ -103,6 +103,12 @@ def test_looking_at_the_page_changes_nothing(staff: Client) -> None:
     assert status(row) == "failed"
 
 
+def test_a_server_behind_a_socket_sees_no_address(staff: Client) -> None:
+    row = failed()
+    staff.post(f"{LIST}decide/replay/", {"ids": str(row.pk), "reason": "x"}, REMOTE_ADDR="")
+    assert OperatorAction.objects.get().address is None
+
+
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 1_001])
 def test_a_reason_is_required(staff: Client, reason: str) -> None:
     row = failed()

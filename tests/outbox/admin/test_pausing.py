@@ -10,7 +10,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
+from outbox.admin import pausing
 from outbox.models import OperatorAction, TenantPolicy
+from outbox.operations.pause import InvalidPause
 
 pytestmark = pytest.mark.django_db
 
@@ -75,6 +77,15 @@ def test_tenants_that_are_selected_are_asked_about_together(staff: Client, verb:
     decide(staff, verb, "acme", "zeta")
     assert set(TenantPolicy.objects.values_list("paused", flat=True)) == {verb == "pause"}
     assert f"{verb.capitalize()}d 2 tenants." in staff.get(LIST).text
+
+
+def test_what_the_database_finds_over_already_is_said(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise InvalidPause("that is over already")
+
+    monkeypatch.setitem(pausing._OPERATIONS, "pause", refuse)
+    decide(staff, "pause", "acme")
+    assert "tenant acme: that is over already" in staff.get(LIST).text
 
 
 def test_resuming_what_is_not_paused_says_so(staff: Client) -> None:

@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
-from django.db import connection
+from django.db import OperationalError, connection
 
 from outbox.management import arguments, output, people
 from outbox.management.subcommands import list as list_module
 from outbox.models import EventStatus, OperatorAction, OutboxAttempt, OutboxLane, OutboxRelay, TenantPolicy
+from outbox.operations.backlog import Backlog, CountFailed, TenantFigures, Totals
 from outbox.operations.bulk import Progress
+from outbox.operations.check import Finding, Level
 from outbox.operations.filters import Filter
-from outbox.operations.listing import database_now
-from tests.outbox.operations.rows import event, failed, status
+from outbox.operations.listing import database_now, page
+from outbox.operations.tail import Happening, Tail
+from tests.outbox.operations.rows import BEGAN, event, failed, status
 
 pytestmark = pytest.mark.django_db
 
@@ -336,7 +339,109 @@ def test_figures_have_their_times() -> None:
     assert line["pauses"][0]["reason"] == "a move"
 
 
+def test_tenants_are_listed_by_how_long_they_have_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = tuple(
+        TenantFigures(tenant_id=f"tenant-{n}", pending=1_000 * n, oldest_pending_at=BEGAN, failed=n) for n in (1, 2, 3)
+    )
+    totals = Totals(pending=6_000, oldest_pending_at=BEGAN, failed=6, tenants=3)
+    later = BEGAN + timedelta(minutes=5)
+    counted = Backlog(taken_at=later, read_at=later, tenants=figures, totals=totals)
+
+    def fail_to_count(*, refresh_if_older_than: timedelta | None = None, using: str) -> Backlog:
+        if refresh_if_older_than is not None:
+            raise CountFailed("it took too long")
+        return counted
+
+    monkeypatch.setattr("outbox.operations.backlog.snapshot", fail_to_count)
+    said = Said("stats", "--limit", "2")
+    rows = [line.split() for line in said.out.splitlines() if line.startswith("tenant-")]
+    assert rows == [["tenant-1", "1,000", "5m", "0", "1"], ["tenant-2", "2,000", "5m", "0", "2"]]
+    assert "and 1 more tenants" in said.out
+    assert "it took too long" in said.err
+    assert [each["tenant_id"] for each in Said("stats", "--json", "--tenant", "tenant-3").lines[0]["tenants"]] == [
+        "tenant-3"
+    ]
+
+
+# check
+
+
+@pytest.fixture
+def findings(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    """What `check` finds; filled by the test."""
+    found: list[Finding] = []
+    monkeypatch.setattr("outbox.management.subcommands.check.check", lambda **_: found)
+    return found
+
+
+def test_each_part_has_a_line_and_what_is_wrong_a_hint(findings: list[Finding]) -> None:
+    findings += [
+        Finding("database", Level.OK, "answers"),
+        Finding("relays", Level.WARNING, "one is silent", "look at its log"),
+    ]
+    said = Said("check")
+    assert said.code == OK
+    assert [line.split(maxsplit=1)[0] for line in said.out.splitlines()] == ["ok", "warning", "look"]
+
+
+def test_something_wrong_ends_with_1(findings: list[Finding]) -> None:
+    findings.append(Finding("broker", Level.ERROR, "no answer", "is it up?"))
+    said = Said("check", "--json", "--lag", "5m")
+    assert (said.code, said.complaint) == (WRONG, "1 thing is wrong.")
+    assert said.lines == [{"part": "broker", "level": "error", "message": "no answer", "hint": "is it up?"}]
+
+
+# tail
+
+
+def test_what_happens_is_followed_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [failed(), failed()]
+
+    def happen(self: Tail) -> list[Happening]:
+        found = page(Filter(ids=tuple(row.pk for row in rows)), limit=2).rows
+        return [Happening(at=BEGAN, what="failed", event=row, message="Unknown topic") for row in found]
+
+    monkeypatch.setattr(Tail, "poll", happen)
+    monkeypatch.setattr("outbox.management.subcommands.tail.POLL_SECONDS", 0)
+    said = Said("tail", "--limit", "3")
+    assert said.code == OK
+    assert [line.split()[2] for line in said.out.splitlines()] == ["failed"] * 3
+    assert "topic: Unknown topic" in said.out
+    assert [line["what"] for line in Said("tail", "--limit", "1", "--json").lines] == ["failed"]
+
+
+def test_ctrl_c_ends_following_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Tail) -> list[Happening]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tail, "poll", interrupt)
+    assert Said("tail").code == OK
+
+
 # mistakes
+
+
+def test_ctrl_c_elsewhere_ends_as_shells_expect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("outbox.operations.listing.page", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        Said("list")
+    assert ended.value.code == 130
+
+
+def test_an_error_in_the_midst_says_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed()
+
+    def fail(given: Filter, *, progress: Any, **_: object) -> Progress:
+        progress(Progress(changed=1, next="acme/1/1", up_to_id=2))
+        raise OperationalError("the server is gone")
+
+    monkeypatch.setattr("outbox.operations.replay.replay", fail)
+    said = Said("replay", "--all", "--reason", "x", "--yes")
+    assert (said.code, "did not answer: the server is gone" in said.complaint) == (WRONG, True)
+    assert "Replayed 1 events so far" in said.err
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 from django.db import connection
+from django_q.conf import Conf
 from pytest_django import Settings
 
 import outbox
 from outbox.models import EventStatus, OutboxRelay, TenantPolicy
 from outbox.operations import backlog
-from outbox.operations.check import Finding, check
+from outbox.operations.backlog import Backlog, Totals
+from outbox.operations.check import LAG, Finding, check
 from outbox.operations.checking import broker, database, work
 from outbox.operations.listing import database_now
 from tests.outbox.operations.rows import event, failed
@@ -191,6 +193,31 @@ def test_a_task_queue_that_does_not_move_is_an_error(monkeypatch: pytest.MonkeyP
     assert ("task queue", "a task has waited for 300 s") in found("error")
     monkeypatch.setattr("outbox.operations.task_queue.longest_wait", lambda: timedelta(seconds=1))
     assert work.task_queue().level.value == "ok"
+
+
+def test_an_old_count_and_none_at_all_are_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Backlog(taken_at=None, read_at=None, tenants=(), totals=Totals())
+    assert [each.level.value for each in work.lag(nothing, threshold=LAG, alias="default")] == ["warning"]
+    now = database_now()
+    old = Backlog(taken_at=now - timedelta(minutes=5), read_at=now, tenants=(), totals=Totals())
+    first, second = work.lag(old, threshold=LAG, alias="default")
+    assert (first.level.value, second.level.value) == ("warning", "ok")
+    assert "300 s ago" in first.message
+
+
+@pytest.mark.parametrize(("name", "says"), [("ORM", "is not in the database"), ("app", "not installed")])
+def test_a_task_queue_elsewhere_is_not_looked_at(monkeypatch: pytest.MonkeyPatch, name: str, says: str) -> None:
+    if name == "ORM":
+        monkeypatch.setattr(Conf, "ORM", None)
+    else:
+        monkeypatch.setattr("django.apps.apps.is_installed", lambda app: False)
+    assert says in work.task_queue().message
+
+
+def test_a_topic_whose_leader_is_away_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "_ask", lambda client, topic: KafkaError.LEADER_NOT_AVAILABLE)
+    event(created_at=database_now())
+    assert ("topics", "topic 'orders' has no leader at present") in found("warning")
 
 
 def test_a_count_that_fails_is_an_error_and_the_rest_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
