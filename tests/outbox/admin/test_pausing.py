@@ -85,7 +85,7 @@ def test_what_the_database_finds_over_already_is_said(staff: Client, monkeypatch
 
     monkeypatch.setitem(pausing._OPERATIONS, "pause", refuse)
     decide(staff, "pause", "acme")
-    assert "tenant acme: that is over already" in staff.get(LIST).text
+    assert "Tenant acme: that is over already" in staff.get(LIST).text
 
 
 def test_resuming_what_is_not_paused_says_so(staff: Client) -> None:
