@@ -1,11 +1,11 @@
-"""What the demo has received, to be looked at beside the outbox."""
+"""What the demo has received, and what waits for the memory, to be looked at beside the outbox."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 
 from outbox.admin.base import ReadOnlyAdmin
-from somabrain.models import WebhookDelivery
+from somabrain.models import QueuedWrite, WebhookDelivery
 
 
 @admin.register(WebhookDelivery)
@@ -16,3 +16,15 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     search_fields = ("delivery_key",)
     ordering = ("-id",)
     sortable_by = ("id",)
+
+
+@admin.register(QueuedWrite)
+class QueuedWriteAdmin(ReadOnlyAdmin):
+    """Writes to the memory that are not applied, the oldest first. The payload is the event's."""
+
+    list_display = ("event_id", "tenant_id", "namespace", "key", "version", "queued_at", "rejected_at", "reason")
+    list_filter = (("rejected_at", admin.EmptyFieldListFilter),)
+    search_fields = ("=tenant_id", "=key")
+    search_help_text = "A tenant or a key, exactly."
+    ordering = ("event_id",)
+    sortable_by = ("event_id",)

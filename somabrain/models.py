@@ -36,7 +36,7 @@ class QueuedWriteQuerySet(models.QuerySet["QueuedWrite"]):
 
 
 class QueuedWrite(models.Model):
-    """A write to the memory that went to the outbox and is not yet applied. No row: it is, or a newer one of its key."""
+    """A write to the memory that went to the outbox. It has a row until it, or a newer one of its key, is applied."""
 
     event_id = models.BigIntegerField(primary_key=True, help_text="The event that carries it.")
     tenant_id = models.CharField(max_length=64, db_collation="C")

@@ -109,6 +109,13 @@ OUTBOX_KAFKA_CONFIG: Any = KAFKA if "bootstrap.servers" in KAFKA else "somabrain
 # Both apps parse their own settings, and report those that they do not know.
 globals().update({name: value for name, value in os.environ.items() if name.startswith(("OUTBOX_", "CIRCUITS_"))})
 
+# Parsed by somabrain.memory.conf, which says what is wrong with them.
+MEMORY_URL = env.str("MEMORY_URL", default="")
+MEMORY_TOKEN = env.str("MEMORY_TOKEN", default="")
+MEMORY_TIMEOUT = env.str("MEMORY_TIMEOUT", default="5.0")
+MEMORY_CONNECT_TIMEOUT = env.str("MEMORY_CONNECT_TIMEOUT", default="2.0")
+MEMORY_CONNECTIONS = env.str("MEMORY_CONNECTIONS", default="50")
+
 # `retry` counts from the moment a task is fetched, so it must outlast the tasks fetched ahead of it; a
 # positive `save_limit` would lock and load every finished task; workers run a relay, so none is recycled.
 Q_CLUSTER = {

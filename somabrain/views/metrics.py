@@ -16,6 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from circuits.collector import CircuitCollector
 from outbox.metrics import OutboxCollector
+from somabrain.memory import metrics as memory
 
 _outbox = OutboxCollector()
 _circuits = CircuitCollector()
@@ -32,6 +33,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
             content_type="text/plain",
             headers={"WWW-Authenticate": "Bearer"},
         )
+    memory.refresh()
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(_registry()), content_type=content_type)
 
