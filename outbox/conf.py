@@ -81,6 +81,19 @@ class OutboxSettings:
         5.0, "Shortest pause between two counts of what waits, all processes together.", above=0, at_most=3_600
     )
     backlog_limits: bool = _setting(True, "Refuse events of tenants that have reached their backlog_limit.")
+    retention_days: int | None = _setting(
+        30,
+        "Days that sent and discarded events are kept, and their dedupe keys with them, unless a tenant's policy says "
+        "otherwise; unset: for ever.",
+        at_least=1,
+        at_most=36_500,
+    )
+    dead_letter_retention_days: int | None = _setting(
+        None, "Days that dead letters are kept; unset: for ever.", at_least=1, at_most=36_500
+    )
+    prune_minutes: int | None = _setting(
+        5, "Minutes between two runs of the schedule that prunes; unset: no schedule.", at_least=1, at_most=1_440
+    )
     relays_per_host: int | None = _setting(
         None, "How many qcluster workers of a host run a relay; unset: all of them.", at_least=0
     )
@@ -228,6 +241,14 @@ def _contradictions(values: OutboxSettings) -> list[InvalidSetting]:
                 "OUTBOX_BACKOFF_BASE_SECONDS",
                 values.backoff_base_seconds,
                 f"must not exceed OUTBOX_BACKOFF_MAX_SECONDS={values.backoff_max_seconds}",
+            )
+        )
+    if values.dead_letter_blocks_key and values.dead_letter_retention_days is not None:
+        found.append(
+            InvalidSetting(
+                "OUTBOX_DEAD_LETTER_RETENTION_DAYS",
+                values.dead_letter_retention_days,
+                "must be unset while OUTBOX_DEAD_LETTER_BLOCKS_KEY is true: deleting a dead letter would free its key",
             )
         )
     return found

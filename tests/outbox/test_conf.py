@@ -111,6 +111,10 @@ def test_impossible_values_are_refused(settings: Settings, name: str, value: Any
         ({"OUTBOX_DELIVERY_TIMEOUT_SECONDS": 4.5}, "OUTBOX_DELIVERY_TIMEOUT_SECONDS"),
         ({"OUTBOX_RENEW_SECONDS": 2.6}, "OUTBOX_RENEW_SECONDS"),
         ({"OUTBOX_BACKOFF_BASE_SECONDS": 301}, "OUTBOX_BACKOFF_BASE_SECONDS"),
+        (
+            {"OUTBOX_DEAD_LETTER_RETENTION_DAYS": 30, "OUTBOX_DEAD_LETTER_BLOCKS_KEY": True},
+            "OUTBOX_DEAD_LETTER_RETENTION_DAYS",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(

@@ -162,7 +162,7 @@ def test_a_task_queue_outside_of_the_database_is_not_told(monkeypatch: pytest.Mo
     if queue == "elsewhere":
         monkeypatch.setattr(Conf, "ORM", None)
     else:
-        monkeypatch.setattr(metrics.apps, "is_installed", lambda name: False)
+        monkeypatch.setattr("django.apps.apps.is_installed", lambda name: False)
     assert values(OutboxCollector(), "outbox_task_queue_wait_seconds") == {}
 
 

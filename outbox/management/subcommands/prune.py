@@ -18,9 +18,9 @@ from outbox.operations.prune import Pruned
 
 class Prune(Subcommand):
     help = (
-        "Deletes sent and discarded events whose retention is over, a few at a time beside running relays; dead letters "
-        "only if OUTBOX_DEAD_LETTER_RETENTION_DAYS is set. Ends when nothing is left that is over; with 1 when another "
-        "process prunes already."
+        "Deletes sent and discarded events whose retention is over, a few at a time beside running relays; dead "
+        "letters only if OUTBOX_DEAD_LETTER_RETENTION_DAYS is set. Ends when nothing is left that is over; with 1 when "
+        "another process prunes already."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
