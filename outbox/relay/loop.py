@@ -273,7 +273,7 @@ class Relay:
         searched = self.steering.searched
         if searched is not None and searched > self._active_at:
             return not any(lane.hungry for lane in self._tenure.lanes.values())
-        self.steering.watcher.scan_now.set()
+        self.steering.watcher.search_thoroughly()
         return False
 
     def _drain(self) -> None:

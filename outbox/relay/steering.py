@@ -15,7 +15,7 @@ from outbox.relay.outcome import Outcomes
 from outbox.relay.session import Connection
 from outbox.relay.settle import Job, Renew, Settle, Settler
 from outbox.relay.tenure import Tenure
-from outbox.relay.watch import Found, Listener, Promoted, Watcher
+from outbox.relay.watch import Found, Listener, Promoted, Stranded, Watcher
 
 logger = logging.getLogger("outbox.relay")
 
@@ -61,8 +61,8 @@ class Steering:
             match news:
                 case Found():
                     self._found(news, now)
-                case Promoted():
-                    self._promoted(news, now)
+                case Promoted() | Stranded():
+                    self._go_back(news.oldest, now)
         for channel, payload in self.listener.heard():
             if channel == wakeup.CHANNEL:
                 self._woken(wakeup.parse(payload), now)
@@ -80,12 +80,12 @@ class Steering:
             self.searched = None if found.tenants else found.complete
         self.tenure.offer(found.tenants, now=now)
 
-    def _promoted(self, promoted: Promoted, now: float) -> None:
-        for tenant, oldest in promoted.oldest.items():
+    def _go_back(self, oldest: dict[str, int], now: float) -> None:
+        for tenant, to in oldest.items():
             lane = self.tenure.lanes.get(tenant)
             if lane is not None:
-                lane.rewind(oldest)
-        self.tenure.offer(promoted.oldest, now=now)
+                lane.rewind(to)
+        self.tenure.offer(oldest, now=now)
 
     def _woken(self, tenants: frozenset[str] | None, now: float) -> None:
         if tenants is None:

@@ -36,7 +36,7 @@ LAST_NAME = "\x7f"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Tenants that have pending events; `complete` with the time the search began once nothing was left out."""
+    """Tenants that have pending events; `complete`: when a search began that has left nothing out."""
 
     tenants: list[str]
     complete: float | None
@@ -49,7 +49,14 @@ class Promoted:
     oldest: dict[str, int]
 
 
-News = Found | Promoted
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """Pending events that lay behind the floors of their lanes, per tenant, and from where to read now."""
+
+    oldest: dict[str, int]
+
+
+News = Found | Promoted | Stranded
 
 
 @dataclass(slots=True)
@@ -89,6 +96,7 @@ class Watcher:
         self._rate_base = (time.monotonic(), 0)
         self.vitals = Vitals()
         self.scan_now = threading.Event()
+        self._thoroughly = threading.Event()
         self._counter = BacklogCounter()
         self._connection = connect("watch")
         self._register()
@@ -106,6 +114,11 @@ class Watcher:
                 raise item
             found.append(item)
         return found
+
+    def search_thoroughly(self) -> None:
+        """Soon a search begins that looks behind floors as well."""
+        self._thoroughly.set()
+        self.scan_now.set()
 
     def close(self) -> None:
         """Ends the thread and takes the relay off the list."""
@@ -220,7 +233,10 @@ class Watcher:
                 return
 
     def _scan(self) -> None:
-        began = time.monotonic()
+        began, thorough = time.monotonic(), self._thoroughly.is_set()
+        if thorough:
+            self._thoroughly.clear()
+            self._find_stranded()
         known = sorted(self._known())
         while not self._stop.is_set():
             params = {"after": ["", *known], "before": [*known, LAST_NAME], "limit": SCAN_CHUNK}
@@ -230,7 +246,7 @@ class Watcher:
             self._tell(Found(tenants=found, complete=None))
             known = sorted({*known, *found})
         found += self._probe(known)
-        self._tell(Found(tenants=found, complete=began))
+        self._tell(Found(tenants=found, complete=began if thorough else None))
 
     def _probe(self, known: list[str]) -> list[str]:
         return [row[0] for row in query(self._connection, sql.load("probe_lanes"), {"tenants": known})] if known else []
@@ -240,14 +256,15 @@ class Watcher:
 
     def _find_stranded(self) -> None:
         blocking = {"dead_letters_block": conf.get().dead_letter_blocks_key}
-        found = [row[0] for row in query(self._connection, sql.load("find_stranded"), blocking)]
-        if found:
+        oldest = {row[0]: row[1] for row in query(self._connection, sql.load("find_stranded"), blocking)}
+        if oldest:
             logger.warning(
-                "pending events behind the floor of %d lanes, such as %s; looking again", len(found), found[0]
+                "pending events behind the floor of %d lanes, such as %s; looking again", len(oldest), min(oldest)
             )
-        found += [row[0] for row in query(self._connection, sql.load("find_unclaimed"))]
-        if found:
-            self._tell(Found(tenants=found, complete=None))
+            self._tell(Stranded(oldest))
+        unclaimed = [row[0] for row in query(self._connection, sql.load("find_unclaimed"))]
+        if unclaimed:
+            self._tell(Found(tenants=unclaimed, complete=None))
 
 
 class Listener:

@@ -30,4 +30,4 @@ FROM (
     FOR NO KEY UPDATE OF lane SKIP LOCKED
 ) stranded
 WHERE l.tenant_id = stranded.tenant_id
-RETURNING l.tenant_id
+RETURNING l.tenant_id, l.floor

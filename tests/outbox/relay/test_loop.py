@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from outbox.relay.settle import Settle
+from outbox.relay.watch import Found
 from tests.outbox.relay.conftest import (
     PATIENT,
     Clock,
@@ -290,9 +291,17 @@ def test_until_empty_waits_for_a_tenant_that_its_rate_holds_back(make_relay: Mak
     assert tables.count("sent") == 2
 
 
+def test_until_empty_looks_behind_the_floors(make_relay: MakeRelay, tables: Tables) -> None:
+    tables.add("a", "b")
+    tables.execute("INSERT INTO outbox_lanes (tenant_id, floor) VALUES ('acme', '2100-01-01')")
+    make_relay().relay.run(until_empty=True)
+    assert tables.count("sent") == 2
+
+
 def test_until_empty_does_not_believe_a_search_from_before_the_last_work(make_relay: MakeRelay, tables: Tables) -> None:
     driver = make_relay(scan_seconds=600)
-    wait_until(lambda: driver.steering.watcher._news)
+    driver.steering.watcher.search_thoroughly()
+    wait_until(lambda: any(isinstance(news, Found) and news.complete for news in driver.steering.watcher._news))
     driver.steering.hear(0.0)
     assert driver.steering.searched is not None
     tables.add("a")

@@ -16,7 +16,7 @@ from outbox.relay.outcome import Outcomes
 from outbox.relay.session import Connection
 from outbox.relay.steering import CLAIM_SECONDS, SHARED_PAUSE_SECONDS, Steering
 from outbox.relay.tenure import Fleet
-from outbox.relay.watch import Found, Listener, Promoted, Watcher
+from outbox.relay.watch import Found, Listener, Promoted, Stranded, Watcher
 from tests.outbox.relay.conftest import Tables, another_session, lane
 from tests.support.waiting import wait_until
 
@@ -107,10 +107,13 @@ def test_a_search_that_found_nothing_is_remembered(steers: Steering) -> None:
     assert [steers.searched] == [None]
 
 
-def test_an_event_that_became_due_sends_its_lane_back(steers: Steering) -> None:
+@pytest.mark.parametrize("news", [Promoted, Stranded])
+def test_an_event_behind_sends_its_lane_back(
+    steers: Steering, news: Callable[[dict[str, int]], Promoted | Stranded]
+) -> None:
     (held,) = hold(steers, "held")
     held.hungry = False
-    tell(steers, Promoted({"held": 500, "other": 700}))
+    tell(steers, news({"held": 500, "other": 700}))
     assert (held.rewind_to, held.hungry) == (500, True)
     assert list(steers.tenure.candidates) == ["other"]
 

@@ -19,7 +19,7 @@ from outbox.relay import watch
 from outbox.relay.fetch import fetch
 from outbox.relay.session import Connection, hold_identity, lock_key, query
 from outbox.relay.tenure import Tenure
-from outbox.relay.watch import Duty, Found, Listener, Promoted, Watcher
+from outbox.relay.watch import Duty, Found, Listener, Promoted, Stranded, Watcher
 from tests.outbox.relay.conftest import Tables, another_session
 from tests.support.waiting import wait_until
 
@@ -64,13 +64,30 @@ def test_a_scan_finds_tenants_with_pending_events(make_watcher: MakeWatcher, tab
     tables.add("k", tenant="sent", status="sent")
     tables.add("k", tenant="delayed", status="scheduled", available_at="2100-01-01")
     watcher = make_watcher()
-    began = time.monotonic()
     watcher._scan()
     (news,) = watcher.news()
     assert isinstance(news, Found)
     assert sorted(news.tenants) == ["a", "b", "z"]
-    assert news.complete is not None
-    assert began <= news.complete <= time.monotonic()
+    assert news.complete is None
+
+
+def test_a_thorough_search_begins_behind_the_floors(make_watcher: MakeWatcher, tables: Tables) -> None:
+    tables.add("k", created_at="2010-01-01 00:00:01+00")
+    put_lane(tables, "acme", floor="2020-01-01")
+    watcher = make_watcher("acme")
+    began = time.monotonic()
+    watcher.search_thoroughly()
+    watcher._scan()
+    stranded, searched = watcher.news()
+    assert isinstance(stranded, Stranded)
+    assert isinstance(searched, Found)
+    assert searched.tenants == list(stranded.oldest) == ["acme"]
+    assert searched.complete is not None
+    assert began <= searched.complete <= time.monotonic()
+    watcher._scan()
+    (searched,) = watcher.news()
+    assert isinstance(searched, Found)
+    assert searched.complete is None
 
 
 def test_a_scan_looks_into_the_gaps_between_known_tenants_only(make_watcher: MakeWatcher, tables: Tables) -> None:
@@ -99,7 +116,6 @@ def test_a_scan_of_very_many_tenants_tells_as_it_goes(
     watcher._scan()
     news = [each for each in watcher.news() if isinstance(each, Found)]
     assert [len(each.tenants) for each in news] == [3, 3, 2]
-    assert [each.complete is None for each in news] == [True, True, False]
     assert sorted(name for each in news for name in each.tenants) == [f"tenant-{n}" for n in range(8)]
 
 
@@ -385,11 +401,11 @@ def test_a_pending_event_behind_its_lanes_floor_is_found(
     make_watcher: MakeWatcher, tables: Tables, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_lane(tables, "acme", floor="2020-01-01")
-    tables.add("k", "", created_at="2010-01-01 00:00:01+00")
+    tables.add("k", "", created_at="2000-01-01 00:00:01+00")
     watcher = make_watcher()
     watcher._find_stranded()
-    assert tables.lane()["floor"].isoformat() == "2010-01-01T00:00:00.999999+00:00"
-    assert found(watcher) == ["acme"]
+    assert tables.lane()["floor"].isoformat() == "2000-01-01T00:00:00.999999+00:00"
+    assert watcher.news() == [Stranded({"acme": 999_999})]
     assert "acme" in caplog.text
 
 
@@ -414,7 +430,9 @@ def test_what_waits_behind_a_dead_letter_is_not_stranded(
     assert watcher.news() == []
     settings.OUTBOX_DEAD_LETTER_BLOCKS_KEY = False
     watcher._find_stranded()
-    assert found(watcher) == ["acme"]
+    (news,) = watcher.news()
+    assert isinstance(news, Stranded)
+    assert list(news.oldest) == ["acme"]
 
 
 def test_a_lane_that_is_said_to_have_work_is_claimed_to_find_out(make_watcher: MakeWatcher, tables: Tables) -> None:
