@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from django.apps.registry import Apps
+from confluent_kafka import Producer
 from django.contrib.auth.models import User
-from django.db import connection, transaction
-from django.test.utils import isolate_apps
+from django.db import transaction
 
 from outbox.api import get_pending_events
-from outbox.kafka.message import constant_headers, event_headers, message_key
 from outbox.models import OutboxEvent, TenantPolicy
 from somabrain.embedded.paths import CHECKOUT
 from tests.docs.pages import DOCS, blocks, run
@@ -63,58 +57,3 @@ def test_what_is_said_about_steering_tenants_holds() -> None:
     policy = TenantPolicy.objects.get()
     assert (policy.tenant_id, policy.paused, policy.weight) == ("acme", False, 3)
     assert (policy.rate, policy.batch_quota, policy.backlog_limit) == (50, 200, 100_000)
-
-
-@pytest.fixture
-def billing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The modules of the page about consuming, and the bills that they write."""
-    models_block, consume_block = (block for block in blocks(_CONSUME) if block.language == "python")
-    bills: list[Any] = []
-    modules = {name: ModuleType(name) for name in ("billing", "billing.models", "billing.bills", "billing.consume")}
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    modules["billing.bills"].write_bill = bills.append  # type: ignore[attr-defined]
-    with isolate_apps("outbox"):
-        # A model has to belong to an app that is installed.
-        names = vars(modules["billing.models"]) | {"__name__": "outbox.models"}
-        run(_CONSUME, models_block, names)
-    vars(modules["billing.models"]).update(names)
-    run(_CONSUME, consume_block, vars(modules["billing.consume"]))
-    with connection.schema_editor() as editor:
-        editor.create_model(names["SeenEvent"])
-    yield bills
-
-
-_CONSUME = DOCS / "how-to" / "consume.md"
-
-
-@pytest.mark.django_db
-def test_a_consumer_written_like_this_does_nothing_twice(billing: list[Any], mock_cluster: MockCluster) -> None:
-    for event_id in (1, 2, 1, 2, 3):
-        _publish(mock_cluster, event_id)
-    consumer = Consumer(
-        {"bootstrap.servers": mock_cluster.bootstrap_servers, "group.id": "billing", "enable.auto.commit": False}
-    )
-    consumer.assign([TopicPartition("orders", partition, 0) for partition in range(4)])
-    while len(billing) < 3:
-        sys.modules["billing.consume"].consume(consumer)
-    consumer.close()
-    assert billing == [{"order": 1}, {"order": 2}, {"order": 3}]
-
-
-def _publish(cluster: MockCluster, event_id: int) -> None:
-    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
-    producer.produce(
-        "orders",
-        json.dumps({"order": event_id}),
-        message_key("acme", "all", ""),
-        headers=list(event_headers(constant_headers("acme"), f"order-{event_id}", event_id, 0, 0)),
-    )
-    producer.flush(30)
-
-
-def test_isolated_models_leave_no_trace() -> None:
-    from django.apps import apps
-
-    assert isinstance(apps, Apps)
-    assert "seenevent" not in apps.all_models["outbox"]
