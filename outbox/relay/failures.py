@@ -60,7 +60,6 @@ def decide(
     max_attempts: int,
     broker_answered: bool | None,
     alone: bool = True,
-    poison_attempts: int = 1,
 ) -> Disposition:
     """What becomes of an event that has failed now, and `attempts` times before.
 
@@ -68,17 +67,11 @@ def decide(
     has ended, and then nobody is blamed either. `alone`: whether `produce()` itself refused the event, or its
     batch held nothing else; a broker refuses a whole batch for one bad record.
     """
-    if failure is FailureClass.POISON and not alone:
-        return Disposition.ISOLATE
     if failure is FailureClass.POISON:
-        return _burn(attempts, min(poison_attempts, max_attempts))
+        return Disposition.DEAD if alone else Disposition.ISOLATE
     if failure is FailureClass.TOPIC or (failure is FailureClass.AMBIGUOUS and broker_answered):
-        return _burn(attempts, max_attempts)
+        return Disposition.DEAD if attempts + 1 >= max_attempts else Disposition.RETRY
     return Disposition.NEUTRAL
-
-
-def _burn(attempts: int, allowed: int) -> Disposition:
-    return Disposition.DEAD if attempts + 1 >= allowed else Disposition.RETRY
 
 
 _CODES: dict[FailureClass, tuple[int, ...]] = {

@@ -97,19 +97,6 @@ def test_a_bad_batch_condemns_none_of_its_events() -> None:
     assert found is Disposition.ISOLATE
 
 
-def test_poison_may_be_given_more_attempts() -> None:
-    found = [
-        decide(FailureClass.POISON, attempts=attempts, max_attempts=20, broker_answered=True, poison_attempts=3)
-        for attempts in range(3)
-    ]
-    assert found == [Disposition.RETRY, Disposition.RETRY, Disposition.DEAD]
-
-
-def test_poison_gets_no_more_attempts_than_others() -> None:
-    found = decide(FailureClass.POISON, attempts=1, max_attempts=2, broker_answered=True, poison_attempts=9)
-    assert found is Disposition.DEAD
-
-
 @given(failure=classes, attempts=st.integers(0, 1_000), max_attempts=st.integers(1, 100), answered=answers)
 def test_nothing_is_tried_beyond_the_allowed_attempts(
     failure: FailureClass, attempts: int, max_attempts: int, answered: bool | None
