@@ -12,6 +12,7 @@ from pathlib import Path
 
 HANG_SECONDS = 3_600.0
 _MOST_PAUSE_SECONDS = 0.005
+_REST_SECONDS = 0.001
 
 
 def main(tenant_id: str, name: str, how: str, stop: str, *rest: str) -> None:
@@ -40,6 +41,7 @@ def main(tenant_id: str, name: str, how: str, stop: str, *rest: str) -> None:
                 _say(f"sent {call._epoch} {int(call._probe)} {now()!r}")
                 endings[how](call)
             _say("told")
+            time.sleep(_REST_SECONDS)
         except CircuitOpen as refused:
             time.sleep(min(refused.retry_after, _MOST_PAUSE_SECONDS))
 
