@@ -68,13 +68,14 @@ def enqueue(
     `autocommit`: outside of a transaction, commit the event alone instead of raising `NotInTransaction`.
 
     The same dedupe key again gives back the first event with `created=False` and changes nothing, whatever has become
-    of that event; with `on_duplicate="error"` it raises `DuplicateEvent`, which says whether the payload differs.
-    Either way the transaction remains usable. If another transaction has the key and has not ended, the call waits
-    for it, as long as PostgreSQL's `lock_timeout` allows: it decides which of the two events is the first. So two
-    transactions that enqueue the same keys in opposite order block each other, and PostgreSQL ends one of them with
-    Django's `OperationalError` (deadlock detected), to be run again; the same order everywhere, such as sorted, avoids
-    it. All this is promised at READ COMMITTED. At REPEATABLE READ and SERIALIZABLE a key committed since the
-    transaction began raises `DuplicateInFlight`, and the whole transaction is to be run again.
+    of that event, until it is deleted when its retention is over; with `on_duplicate="error"` it raises
+    `DuplicateEvent`, which says whether the payload differs. Either way the transaction remains usable. If another
+    transaction has the key and has not ended, the call waits for it, as long as PostgreSQL's `lock_timeout` allows: it
+    decides which of the two events is the first. So two transactions that enqueue the same keys in opposite order block
+    each other, and PostgreSQL ends one of them with Django's `OperationalError` (deadlock detected), to be run again;
+    the same order everywhere, such as sorted, avoids it. All this is promised at READ COMMITTED. At REPEATABLE READ and
+    SERIALIZABLE a key committed since the transaction began raises `DuplicateInFlight`, and the whole transaction is to
+    be run again.
 
     Raises `InvalidEvent` before anything is written when the event could not be stored or sent: a name or key that
     breaks its rule, a payload that JSON or jsonb cannot say, a naive `available_at`, or more than

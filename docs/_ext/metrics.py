@@ -15,6 +15,7 @@ from circuits.collector import CircuitCollector, Trouble
 from docs._ext.markdown import code, table
 from outbox.enqueueing import metrics as enqueueing
 from outbox.metrics import OutboxCollector, Snapshot
+from outbox.operations import metrics as operations
 from outbox.operations.backlog import Backlog, Totals
 from outbox.relay import metrics as relay
 
@@ -30,8 +31,8 @@ def of_relays() -> list[Metric]:
 
 
 def of_application() -> list[Metric]:
-    """Counted by the processes that enqueue."""
-    return _described(enqueueing)
+    """Counted by the processes that enqueue, and by tasks and commands."""
+    return _described(enqueueing, operations)
 
 
 def of_circuits() -> list[Metric]:
@@ -67,7 +68,7 @@ def markdown() -> str:
     parts = [
         "### Relays",
         table(_HEAD, _rows(of_relays())),
-        "### Application",
+        "### Application and tasks",
         table(_HEAD, _rows(of_application())),
         "### Circuits",
         table(_HEAD, _rows(of_circuits())),
@@ -87,5 +88,5 @@ def _rows(families: list[Metric]) -> Iterator[list[str]]:
 
 
 def _labels(metric: Metric) -> tuple[str, ...]:
-    own = {each._name: tuple(each._labelnames) for each in _wrappers(relay, enqueueing, circuits)}
+    own = {each._name: tuple(each._labelnames) for each in _wrappers(relay, enqueueing, operations, circuits)}
     return own.get(metric.name) or tuple(getattr(metric, "_labelnames", ()))
