@@ -168,6 +168,10 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
-    # Django adds a handler of its own for DEBUG, which would print every line twice.
-    "loggers": {"django": {"handlers": [], "propagate": True}},
+    "loggers": {
+        # Django adds a handler of its own for DEBUG, which would print every line twice.
+        "django": {"handlers": [], "propagate": True},
+        # A line for each call to the memory.
+        "httpx": {"level": "WARNING"},
+    },
 }

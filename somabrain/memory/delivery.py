@@ -29,13 +29,16 @@ class Delivery:
 
 def deliver(backend: MemoryBackend, writes: Sequence[Write], *, enough: Callable[[], bool]) -> Delivery:
     """Apply writes of one tenant until one fails or it is `enough`. Never raises."""
-    found = Delivery()
+    found, newest = Delivery(), dict[tuple[str, str], int]()
     circuit = guarded.circuit_of(writes[0].tenant_id)
     for place, write in enumerate(writes):
         if enough():
             break
+        here = (write.namespace, write.key)
         try:
-            guarded.put(circuit, backend, write)
+            # A redelivery may bring an older write once more, behind a newer one.
+            if write.version > newest.get(here, 0):
+                guarded.put(circuit, backend, write)
         except BackendRejected as error:
             logger.error("A queued write of tenant %r is refused for good: %s", write.tenant_id, error)
             found.rejected[place] = str(error)
@@ -46,5 +49,6 @@ def deliver(backend: MemoryBackend, writes: Sequence[Write], *, enough: Callable
             break
         else:
             found.applied.append(write)
+            newest[here] = max(write.version, newest.get(here, 0))
         found.done = place + 1
     return found

@@ -109,8 +109,13 @@ def add(write: Write) -> int:
 
 
 def after_commit(function: Callable[[], object]) -> None:
-    """Call it once the caller's transaction has committed, or now if there is none."""
-    transaction.on_commit(function, using=_alias(), robust=True)
+    """Call it once the caller's transaction has committed, or now if there is none.
+
+    Not at all without autocommit, where Django does not know when that is.
+    """
+    connection = connections[_alias()]
+    if connection.in_atomic_block or connection.get_autocommit():
+        transaction.on_commit(function, using=connection.alias, robust=True)
 
 
 def rows(event_ids: Iterable[int]) -> Mapping[int, Queued]:

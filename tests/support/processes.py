@@ -11,7 +11,17 @@ from pathlib import Path
 from somabrain.embedded.leash import Leashed
 from somabrain.embedded.paths import CHECKOUT
 
-_OUR_SETTINGS = ("OUTBOX_", "CIRCUITS_", "MEMORY_", "KAFKA_", "DATABASE_URL", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DJANGO_")
+_OUR_SETTINGS = (
+    "OUTBOX_",
+    "CIRCUITS_",
+    "MEMORY_",
+    "KAFKA_",
+    "DATABASE_URL",
+    "DEBUG",
+    "SECRET_KEY",
+    "ALLOWED_HOSTS",
+    "DJANGO_",
+)
 
 
 class ManageProcess(Leashed):
