@@ -5,6 +5,8 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 # Branch coverage of outbox/ that `make test` asks for, in percent.
 COVERAGE ?= 90
+# Test processes side by side, each with a database and brokers of its own.
+WORKERS ?= 2
 # Further arguments of pytest or of the benches, such as ARGS="-k relay".
 ARGS ?=
 
@@ -22,7 +24,7 @@ demo: $(INSTALLED) ## Webhooks through PostgreSQL to Kafka, live; ONCE=1 compare
 .PHONY: test
 test: lint ## All checks and tests, with real processes, PostgreSQL and Kafka
 	@mkdir -p .cache/coverage
-	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE) $(ARGS)
+	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE) --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Style, types and layers
