@@ -1,0 +1,97 @@
+"""What stands in deploy/ is understood by those it is for."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from somabrain.embedded.paths import CHECKOUT
+from tests.support.processes import clean_environment
+
+DEPLOY = CHECKOUT / "deploy"
+UNITS = sorted(DEPLOY.glob("*.service"))
+
+
+def _example() -> dict[str, str]:
+    lines = (DEPLOY / "environment.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def _service(unit: Path) -> configparser.SectionProxy:
+    parser = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(unit.read_text())
+    assert parser["Install"]["WantedBy"] == "multi-user.target"
+    return parser["Service"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_stops_its_main_process_first_and_starts_again(unit: Path) -> None:
+    service = _service(unit)
+    assert (service["KillMode"], service["Restart"]) == ("mixed", "always")
+    assert service["EnvironmentFile"] == "/etc/somabrain/environment"
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_finds_nothing_wrong_with_a_unit(unit: Path, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        assert _service(unit)["ExecStart"].startswith("/")
+        return
+    here = tmp_path / unit.name
+    text = re.sub(r"/srv/somabrain/\.venv/bin/\w+", sys.executable, unit.read_text())
+    here.write_text(text.replace("=somabrain\n", "=root\n"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", here],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_relays_have_time_to_drain_and_tasks_to_end() -> None:
+    from django.conf import settings
+
+    service = _service(DEPLOY / "somabrain-qcluster.service")
+    assert int(service["TimeoutStopSec"]) >= settings.Q_CLUSTER["timeout"] + 30
+
+
+def test_gunicorn_can_load_the_service_as_the_unit_says(tmp_path: Path) -> None:
+    program, *arguments = _service(DEPLOY / "somabrain-web.service")["ExecStart"].split()
+    gunicorn = Path(sys.executable).with_name(Path(program).name)
+    done = subprocess.run(
+        [gunicorn, "--check-config", *arguments],
+        cwd=CHECKOUT,
+        env={**clean_environment(), **_example(), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_example_is_a_production() -> None:
+    """Its database does not exist, so nothing that asks it is run."""
+    program = (
+        "import django; django.setup(); from django.conf import settings as s; print(s.DEBUG, s.SECURE_SSL_REDIRECT)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**clean_environment(), **_example(), "DJANGO_SETTINGS_MODULE": "somabrain.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def test_the_example_names_only_variables_that_exist() -> None:
+    described = (CHECKOUT / "docs" / "reference" / "settings.md").read_text()
+    unknown = [name for name in _example() if f"`{name}`" not in described and not name.startswith("KAFKA_")]
+    assert unknown == []
