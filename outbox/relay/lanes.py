@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from outbox.relay.circuit import LaneCircuit
+
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
@@ -35,6 +37,7 @@ class Lane:
         "block_changes",
         "blocked",
         "chunks",
+        "circuit",
         "claimed_at",
         "constant_headers",
         "cost",
@@ -94,6 +97,7 @@ class Lane:
         self.rate_clock: int | None = None
         self.batch_quota: int | None = None
         self.paused = False
+        self.circuit = LaneCircuit()
         self.cost = 1.0
         self.cursor = floor
         self.cursor_id = 0
@@ -234,6 +238,7 @@ class Lane:
             and not self.outstanding
             and not self.leaving
             and not self.paused
+            and self.circuit.may_send
             and self.topic_wait is None
             and self.rewind_to is None
             and self.rest_until <= now < self.deadline
@@ -249,7 +254,9 @@ class Lane:
 
         Generic cell rate algorithm (ITU-T I.371) with a tolerance of one event and 100 ms: rounds do not come on time.
         """
-        most = UNLIMITED if self.batch_quota is None else float(self.batch_quota)
+        most = self.circuit.most()
+        if self.batch_quota is not None:
+            most = min(most, self.batch_quota)
         if self.rate is None:
             return most
         unused = now_us - self._rate_used_up_to(now_us, self.rate)

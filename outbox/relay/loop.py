@@ -76,6 +76,7 @@ class Relay:
             topics=self._topics,
             suspect_after=min(1.0, self._settings.delivery_timeout_seconds / 3),
             deadline=self._settings.delivery_timeout_seconds,
+            on_outage=lambda gone: self.steering.broker_changed(gone=gone),
         )
         opened.callback(self._senders.purge_all)
         self._publisher = Publisher(

@@ -15,6 +15,7 @@ from outbox.errors import ProducerLost
 from outbox.kafka.message import EPOCH_OFFSET, constant_headers, event_headers, message_key
 from outbox.kafka.producer import Sender
 from outbox.kafka.topics import TopicDirectory, TopicState
+from outbox.relay.circuit import Probe
 from outbox.relay.failures import SERIALISATION
 from outbox.relay.fairness import PAGE_BYTES, cost_of
 from outbox.relay.lanes import (
@@ -79,14 +80,19 @@ class Publisher:
         Late ones lie behind the cursor, which stays; but until they are settled the lane's floor is below them.
 
         Left are those behind a topic that is still being checked, those beyond the round's bytes, those for which the
-        producer has no room in this round, and all when the lease may have ended.
+        producer has no room in this round, and all when the lease may have ended or the circuit lets nothing through.
         """
         at = 0
         while at < len(rows):
             if time.monotonic() >= lane.deadline or self._round_bytes >= self._most_bytes or sender in self._full:
                 return False
-            chunk = self._fitting(rows[at : at + CHUNK])
+            if not lane.circuit.may_send:
+                return False
+            probing = lane.circuit.probe is Probe.GRANTED
+            chunk = self._fitting(rows[at : at + (1 if probing else CHUNK)])
             consumed, sent = self._produce(lane, chunk, sender)
+            if probing and (sent or lane.failures):
+                lane.circuit.probe = Probe.SENT
             if consumed:
                 done = chunk if consumed == len(chunk) else chunk[:consumed]
                 lane.chunks.append(done)

@@ -28,11 +28,13 @@ class Senders:
         topics: TopicDirectory,
         suspect_after: float,
         deadline: float,
+        on_outage: Callable[[bool], None] = lambda gone: None,
     ) -> None:
         self._make_cold = make
         self._topics = topics
         self._suspect_after = suspect_after
         self._deadline = deadline
+        self._on_outage = on_outage
         self.main = make(False)
         self._warm(self.main)
         self._quarantine: Sender | None = None
@@ -72,6 +74,7 @@ class Senders:
         if outage != self._topics.watching:
             self._topics.watching = outage
             metrics.BROKER_DOWN.set(outage)
+            self._on_outage(outage)
             if not outage:
                 self._warm(self.main)
         return not outage

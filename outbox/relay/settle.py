@@ -36,6 +36,24 @@ class Failed:
     code: int
     error_class: str
     message: str
+    topic: str = ""
+    suspect: bool = False
+    """Whether it may be its tenant's fault, or its topic's."""
+    spared: bool = False
+    """Whether no attempt is burned if it is the tenant's: its circuit is not closed."""
+
+
+@dataclass(slots=True)
+class CircuitReport:
+    """What a settle has to tell of one lane's circuit."""
+
+    tenant: str
+    token: int
+    epoch: int
+    probe: bool = False
+    acknowledged: int = 0
+    failed: list[str] = field(default_factory=list)
+    """Error codes of the failures that are the tenant's fault; filled in by the thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,7 @@ class Settle:
     released: list[LaneState] = field(default_factory=list)
     fenced: dict[str, int] = field(default_factory=dict)
     """Tenant -> token of every lane the job writes for."""
+    reports: list[CircuitReport] = field(default_factory=list)
 
     lost: set[str] = field(default_factory=set)
     """Filled in by the thread: lanes that were no longer ours; nothing of theirs was written."""
@@ -156,11 +175,23 @@ Job = Settle | Renew
 
 
 class Settler:
-    """Runs jobs in the order given. A failed one ends the thread and is handed back as the error."""
+    """Runs jobs in the order given. A failed one ends the thread and is handed back as the error.
 
-    def __init__(self, *, owner: uuid.UUID, wake: Callable[[], None]) -> None:
+    `judge` sees a settle before it is written, `tell` what it says of circuits once it is committed.
+    """
+
+    def __init__(
+        self,
+        *,
+        owner: uuid.UUID,
+        wake: Callable[[], None],
+        judge: Callable[[Connection, Settle], None] = lambda connection, job: None,
+        tell: Callable[[list[CircuitReport]], None] = lambda reports: None,
+    ) -> None:
         self._owner = owner
         self._wake = wake
+        self._judge = judge
+        self._tell = tell
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._done: deque[Job | BaseException] = deque()
         self._thread = threading.Thread(target=self._work, name="outbox-settle", daemon=True)
@@ -194,9 +225,16 @@ class Settler:
     def _work(self) -> None:
         try:
             while (job := self._jobs.get()) is not None:
-                job.run(self._connection, self._owner)
+                self._do(job)
                 self._done.append(job)
                 self._wake()
         except BaseException as error:  # handed to the relay's thread, which logs and starts anew
             self._done.append(error)
             self._wake()
+
+    def _do(self, job: Job) -> None:
+        if isinstance(job, Settle) and job.failed:
+            self._judge(self._connection, job)
+        job.run(self._connection, self._owner)
+        if isinstance(job, Settle) and job.reports:
+            self._tell(job.reports)

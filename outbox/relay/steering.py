@@ -8,17 +8,23 @@ import uuid
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
+from circuits.api import EVERY_TENANT
 from outbox import conf, wakeup
-from outbox.relay import metrics
+from outbox.relay import circuit, metrics
+from outbox.relay.circuit import Probe
+from outbox.relay.desk import Desk, Leave
+from outbox.relay.judge import Judge
 from outbox.relay.lanes import Lane
 from outbox.relay.outcome import Outcomes
 from outbox.relay.session import Connection
-from outbox.relay.settle import Job, Renew, Settle, Settler
+from outbox.relay.settle import CircuitReport, Job, Renew, Settle, Settler
 from outbox.relay.tenure import Tenure
 from outbox.relay.watch import Found, Listener, Promoted, Stranded, Watcher
 
 logger = logging.getLogger("outbox.relay")
 
+PROBE_SECONDS = 60.0
+"""How long a lane under probe uses the producer of lanes under suspicion, at most."""
 CLAIM_SECONDS = 0.003
 """Claims are not made more often than this."""
 SHARED_PAUSE_SECONDS = 0.5
@@ -39,7 +45,9 @@ class Steering:
             self.tenure = Tenure(connection=connection, relay_id=relay_id, db_now=db_now)
             self.listener = Listener(wake=wake.set)
             opened.callback(self.listener.close)
-            self.settler = Settler(owner=relay_id, wake=wake.set)
+            self.desk = Desk(wake=wake.set)
+            opened.callback(self.desk.abandon)
+            self.settler = Settler(owner=relay_id, wake=wake.set, judge=Judge().judge, tell=self.desk.tell)
             opened.callback(self.settler.abandon)
             self.watcher.start()
             self._opened = opened.pop_all()
@@ -51,6 +59,7 @@ class Steering:
         self._settling: dict[int, list[Lane]] = {}
         self._renewing = False
         self._renew_at = 0.0
+        self._broker_gone = False
         self.claimed_at = 0.0
         """When lanes were last asked for; monotonic seconds."""
 
@@ -66,6 +75,8 @@ class Steering:
         for channel, payload in self.listener.heard():
             if channel == wakeup.CHANNEL:
                 self._woken(wakeup.parse(payload), now)
+            elif channel == circuit.CHANNEL:
+                self._circuit_changed(payload)
             else:
                 self._policy_changed()
         self.finish(now)
@@ -74,6 +85,21 @@ class Steering:
         self._renew_at = 0.0
         self.tenure.ask_again()
         self.watcher.scan_now.set()
+
+    def _circuit_changed(self, payload: str) -> None:
+        """Opened by us or others, or held by staff: known at once, not only after the next renewal."""
+        tenant, _, name = payload.partition(" ")
+        if name != circuit.NAME:
+            return
+        if tenant == EVERY_TENANT:
+            self._policy_changed()
+        elif (lane := self.tenure.lanes.get(tenant)) is not None and lane.circuit.closed:
+            self._renew_at = 0.0
+
+    def broker_changed(self, *, gone: bool) -> None:
+        """The relay has found the broker gone, or back."""
+        self._broker_gone = gone
+        self.desk.broker(gone=gone)
 
     def _found(self, found: Found, now: float) -> None:
         if found.complete is not None:
@@ -107,6 +133,9 @@ class Steering:
         for lane in self.tenure.lanes.values():
             if lane.leaving:
                 self.busy[lane.tenant] = lane
+            elif lane.circuit.probe is Probe.WANTED and lane.clean:
+                lane.circuit.probe = Probe.ASKED
+                self.desk.ask(tenant=lane.tenant, token=lane.token)
         self.claim(now, limit=self.tenure.target)
 
     def claim(self, now: float, *, limit: int) -> None:
@@ -170,19 +199,43 @@ class Steering:
         """Takes note of what the settle thread has committed."""
         for job in self.settler.finished():
             self._finished(job, now)
+        for leave in self.desk.answers():
+            self._answered(leave, now)
 
     def _finished(self, job: Job, now: float) -> None:
         if isinstance(job, Renew):
             self._renewing = False
             self._lose(self.tenure.renewed(job, now), now)
+            if self.tenure.fleet.everyone == "half_open" and not self._broker_gone:
+                # Whoever had found the broker gone is gone as well.
+                self.desk.broker(gone=False)
             return
         lanes = self._settling.pop(id(job))
         for lane in lanes:
             lane.end_settle()
+        for report in job.reports:
+            self._told(report)
         self._count(job)
         self._lose([lane for lane in lanes if lane.tenant in job.lost], now)
         self._released(job, now)
         self._forget_clean(lanes)
+
+    def _told(self, report: CircuitReport) -> None:
+        lane = self.tenure.lanes.get(report.tenant)
+        if lane is not None and lane.token == report.token and report.probe:
+            lane.circuit.judged(failed=bool(report.failed))
+
+    def _answered(self, leave: Leave, now: float) -> None:
+        lane = self.tenure.lanes.get(leave.tenant)
+        if lane is None or lane.token != leave.token or lane.circuit.probe is not Probe.ASKED:
+            if leave.probe:
+                self.desk.tell([CircuitReport(leave.tenant, leave.token, leave.epoch, probe=True)])
+        elif leave.granted:
+            lane.circuit.granted(epoch=leave.epoch, probe=leave.probe)
+            # What it does is its own affair: a probe that hangs must not hold up the producer of all others.
+            lane.suspect_until = now + PROBE_SECONDS if leave.probe else 0.0
+        else:
+            lane.circuit.refused()
 
     def _count(self, job: Settle) -> None:
         published = sum(len(lane.ids) for lane in job.acknowledged)
@@ -229,6 +282,7 @@ class Steering:
 
     def close(self) -> None:
         self.settler.close()
+        self.desk.close()
         self.listener.close()
         self.watcher.close()
 

@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any
 
 from outbox import conf, sql
+from outbox.relay.circuit import LaneCircuit
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.level import Level
 from outbox.relay.session import Connection, query
@@ -23,6 +24,7 @@ LONG_REST_SECONDS = 1.0
 """A lane that its rate keeps waiting for longer is given back meanwhile."""
 LARGE_SURPLUS = 0.2
 """Which part of its lanes a relay gives back at once; a smaller surplus waits for the end of tenures."""
+FORCED_OPEN = "forced_open"
 AHEAD_QUANTA = 250
 """How far a lane may run ahead of the least served one before it makes room, in quanta."""
 
@@ -37,6 +39,8 @@ class Fleet:
     relays: int = 1
     others_level: float | None = None
     """Where the other relays' backlogged lanes stood on average, in virtual time."""
+    everyone: str | None = None
+    """The state of the circuit of all tenants, which mirrors the broker's outages; staff may force it open."""
 
 
 class Tenure:
@@ -137,7 +141,7 @@ class Tenure:
             self._rows.update(new)
 
     def _held(self, row: tuple[Any, ...], now: float) -> Lane:
-        tenant, token, virtual_time, weight, rate, quota, rate_clock, floor, blocked = row
+        tenant, token, virtual_time, weight, rate, quota, rate_clock, floor, blocked, epoch, failing, by_probe = row
         deadline = now + self.settings.lease_seconds * 0.9
         lane = Lane(
             tenant=tenant,
@@ -149,6 +153,7 @@ class Tenure:
         )
         lane.weight, lane.rate, lane.batch_quota = weight, rate, quota
         lane.rate_clock, lane.blocked = rate_clock, blocked
+        lane.circuit = LaneCircuit(epoch=epoch, failing=failing, by_probe=by_probe)
         self.lanes[lane.tenant] = lane
         self._recent[lane.tenant] = now
         return lane
@@ -181,13 +186,16 @@ class Tenure:
                 continue
             self._take_over(lane, job, row)
         self.fleet = _fleet(job.fleet)
+        if self.fleet.everyone == FORCED_OPEN:
+            for lane in self.lanes.values():
+                lane.circuit.barred = True
         self._shift = self.level.shift(self.fleet.others_level, now)
         if self.fleet.least_virtual_time is not None:
             self.virtual_now = self.fleet.least_virtual_time
         return lost
 
     def _take_over(self, lane: Lane, job: Renew, row: tuple[Any, ...]) -> None:
-        _, _, floor, weight, rate, quota, paused, blocked = row
+        _, _, floor, weight, rate, quota, paused, blocked, epoch, failing, by_probe, may_call = row
         lane.deadline = job.asked_at + self.settings.lease_seconds * 0.9
         lane.notice_floor(floor)
         lane.weight, lane.batch_quota = weight, quota
@@ -196,11 +204,12 @@ class Tenure:
         lane.rate, lane.paused = rate, paused
         if job.block_changes[lane.tenant] == lane.block_changes:
             lane.blocked = blocked
+        lane.circuit.renewed(epoch=epoch, failing=failing, by_probe=by_probe, may_call=may_call)
 
     # give back
 
     def choose_leavers(self, now: float) -> None:
-        """Marks lanes to give back: dry, paused, above the target, or ahead of lanes that wait."""
+        """Marks lanes to give back: dry, paused, not let through, above the target, or ahead of lanes that wait."""
         crowded = bool(self.candidates) or self.fleet.waiting > 0
         held = [lane for lane in self.lanes.values() if not lane.leaving]
         for lane in held:
@@ -209,7 +218,7 @@ class Tenure:
             self._make_room([lane for lane in held if not lane.leaving], now)
 
     def _is_done(self, lane: Lane, now: float, crowded: bool) -> bool:
-        if lane.paused:
+        if lane.paused or lane.circuit.barred:
             return True
         # Under suspicion it stays, for the next holder would not know.
         resting = not lane.outstanding and lane.suspect_until <= now and self.rest(lane, now) > LONG_REST_SECONDS
@@ -261,5 +270,12 @@ class Tenure:
 
 def _fleet(found: tuple[Any, ...]) -> Fleet:
     """From the row of fleet.sql."""
-    leased, waiting, least, _, relays, others = found
-    return Fleet(leased=leased, waiting=waiting, least_virtual_time=least, relays=max(1, relays), others_level=others)
+    leased, waiting, least, _, relays, others, everyone = found
+    return Fleet(
+        leased=leased,
+        waiting=waiting,
+        least_virtual_time=least,
+        relays=max(1, relays),
+        others_level=others,
+        everyone=everyone,
+    )

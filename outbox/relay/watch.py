@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import outbox
 from outbox import conf, sql
 from outbox.errors import RelayBuried
+from outbox.relay import circuit
 from outbox.relay.backlog import LOOK_SECONDS, BacklogCounter
 from outbox.relay.level import Level
 from outbox.relay.session import Connection, connect, cut_off, lock_key, query
@@ -277,6 +278,7 @@ class Listener:
         self._connection: Connection = connect("listen")
         self._connection.execute("LISTEN outbox_wake", prepare=False)
         self._connection.execute("LISTEN outbox_policy", prepare=False)
+        self._connection.execute(f"LISTEN {circuit.CHANNEL}", prepare=False)
         self._thread = threading.Thread(target=self._work, name="outbox-listen", daemon=True)
         self._thread.start()
 

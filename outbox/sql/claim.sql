@@ -1,6 +1,9 @@
--- Leases on the free lanes among the candidates, least served first. Paused tenants and those above their rate are out
--- before LIMIT, so they cost nobody a place. A lane that had run dry starts at the virtual time of now: idle time is
--- not saved up. Lanes that another relay is claiming at this moment are passed over. The last column is renew.sql's.
+-- Leases on the free lanes among the candidates, least served first. Paused tenants, those above their rate and those
+-- whose circuit is open are out before LIMIT, so they cost nobody a place. A lane that had run dry starts at the virtual
+-- time of now: idle time is not saved up. Lanes that another relay is claiming at this moment are passed over. The column
+-- `blocked` is renew.sql's.
+-- LATERAL with OFFSET 0 is one look at the index for each lane; of a plain join the planner may make a look at every
+-- circuit there is.
 WITH wanted AS MATERIALIZED (
     SELECT l.tenant_id,
            greatest(
@@ -8,6 +11,9 @@ WITH wanted AS MATERIALIZED (
            ) AS virtual_time
     FROM outbox_lanes l
     LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
+    LEFT JOIN LATERAL (
+        SELECT may_call FROM circuits_now WHERE tenant_id = l.tenant_id AND name = 'publish' OFFSET 0
+    ) c ON true
     WHERE l.tenant_id = ANY (%(candidates)s::text[])
       AND (l.owner IS NULL OR l.leased_until < clock_timestamp())
       AND coalesce(l.rate_clock + interval '1 second' / p.rate <= clock_timestamp(), true)
@@ -16,6 +22,11 @@ WITH wanted AS MATERIALIZED (
           SELECT 1 FROM outbox_tenant_policies everyone
           WHERE everyone.tenant_id = '*' AND everyone.paused
             AND coalesce(everyone.paused_until > clock_timestamp(), true)
+      )
+      AND coalesce(c.may_call, true)
+      AND NOT EXISTS (
+          SELECT 1 FROM circuits_now everyone
+          WHERE everyone.tenant_id = '*' AND everyone.name = 'publish' AND everyone.state = 'forced_open'
       )
     ORDER BY 2, l.tenant_id
     LIMIT %(limit)s
@@ -27,10 +38,14 @@ SET owner = %(owner)s, token = l.token + 1, has_work = true, virtual_time = w.vi
     leased_until = clock_timestamp() + %(lease)s * interval '1 second'
 FROM wanted w
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = w.tenant_id
+LEFT JOIN LATERAL (
+    SELECT epoch, failures, by_probe FROM circuits_now WHERE tenant_id = w.tenant_id AND name = 'publish' OFFSET 0
+) c ON true
 WHERE l.tenant_id = w.tenant_id
 RETURNING l.tenant_id, l.token, l.virtual_time, coalesce(p.weight, 1), p.rate, p.batch_quota, l.rate_clock, l.floor,
     coalesce((
         SELECT true FROM outbox_events e
         WHERE e.tenant_id = l.tenant_id AND e.status = 'scheduled' AND e.attempts > 0
         LIMIT 1
-    ), false)
+    ), false) AS blocked,
+    coalesce(c.epoch, 0), coalesce(c.failures > 0, false), coalesce(c.by_probe, false)

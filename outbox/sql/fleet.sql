@@ -1,6 +1,7 @@
 -- What a relay must know of the others: lanes leased, lanes that wait, the least served lane with work, relays alive,
 -- and where the backlogged lanes of the others stand now in virtual time.
--- A paused tenant or one above its rate waits for nobody, and under a pause of everything nobody does.
+-- A paused tenant, one above its rate or one whose circuit is open waits for nobody, and under a pause of everything
+-- nobody does. Last comes the circuit of all tenants. A scalar subquery is asked only for lanes that would wait.
 SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
        count(*) FILTER (WHERE l.owner IS NULL AND waits.waits),
        min(l.virtual_time) FILTER (WHERE l.owner IS NOT NULL OR waits.waits),
@@ -10,7 +11,8 @@ SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
            SELECT avg(r.virtual_time + r.pace * extract(epoch FROM clock_timestamp() - r.heartbeat_at)::float8)
            FROM outbox_relays r
            WHERE r.id <> %(owner)s AND r.heartbeat_at > clock_timestamp() - interval '5 seconds'
-       )
+       ),
+       (SELECT everyone.state FROM circuits_now everyone WHERE everyone.tenant_id = '*' AND everyone.name = 'publish')
 FROM outbox_lanes l
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
 CROSS JOIN LATERAL (
@@ -20,5 +22,12 @@ CROSS JOIN LATERAL (
             SELECT 1 FROM outbox_tenant_policies everyone
             WHERE everyone.tenant_id = '*' AND everyone.paused
               AND coalesce(everyone.paused_until > clock_timestamp(), true)
-        ) AS waits
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM circuits_now everyone
+            WHERE everyone.tenant_id = '*' AND everyone.name = 'publish' AND everyone.state = 'forced_open'
+        )
+        AND coalesce((
+            SELECT c.may_call FROM circuits_now c WHERE c.tenant_id = l.tenant_id AND c.name = 'publish'
+        ), true) AS waits
 ) waits

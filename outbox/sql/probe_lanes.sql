@@ -5,6 +5,9 @@
 SELECT l.tenant_id
 FROM outbox_lanes l
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
+LEFT JOIN LATERAL (
+    SELECT may_call FROM circuits_now WHERE tenant_id = l.tenant_id AND name = 'publish' OFFSET 0
+) c ON true
 CROSS JOIN LATERAL (
     SELECT FROM outbox_events e
     WHERE e.status = 'pending' AND e.tenant_id = l.tenant_id
@@ -18,4 +21,9 @@ WHERE l.tenant_id = ANY (%(tenants)s::text[]) AND (l.owner IS NULL OR l.leased_u
       SELECT 1 FROM outbox_tenant_policies everyone
       WHERE everyone.tenant_id = '*' AND everyone.paused
         AND coalesce(everyone.paused_until > clock_timestamp(), true)
+  )
+  AND coalesce(c.may_call, true)
+  AND NOT EXISTS (
+      SELECT 1 FROM circuits_now everyone
+      WHERE everyone.tenant_id = '*' AND everyone.name = 'publish' AND everyone.state = 'forced_open'
   )

@@ -1,4 +1,5 @@
--- Renews the leases that are still ours, charges virtual time and reads policy and floor again, all lanes at once.
+-- Renews the leases that are still ours, charges virtual time and reads policy, circuit and floor again, all lanes at
+-- once.
 -- The floor moves only if nobody has lowered it since we last saw it: whoever makes an old event pending does that.
 -- blocked: a key of the lane waits for its next attempt, so the fetch must leave its successors out.
 -- coalesce hides the owner from the planner: statistics say that almost no lane has one, and it would scan them all.
@@ -15,6 +16,11 @@ FROM unnest(%(tenants)s::text[], %(tokens)s::bigint[], %(virtual_times)s::float8
             %(seen)s::bigint[], %(floors)s::bigint[])
      AS given (tenant_id, token, virtual_time, rate_clock, seen, floor)
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = given.tenant_id
+LEFT JOIN LATERAL (
+    SELECT epoch, failures, by_probe, may_call
+    FROM circuits_now WHERE tenant_id = given.tenant_id AND name = 'publish'
+    OFFSET 0
+) c ON true
 WHERE l.tenant_id = given.tenant_id AND coalesce(l.owner = %(owner)s, false) AND l.token = given.token
 RETURNING l.tenant_id, l.token, l.floor, coalesce(p.weight, 1), p.rate, p.batch_quota,
     coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true)
@@ -27,4 +33,5 @@ RETURNING l.tenant_id, l.token, l.floor, coalesce(p.weight, 1), p.rate, p.batch_
         SELECT true FROM outbox_events e
         WHERE e.tenant_id = l.tenant_id AND e.status = 'scheduled' AND e.attempts > 0
         LIMIT 1
-    ), false)
+    ), false) AS blocked,
+    coalesce(c.epoch, 0), coalesce(c.failures > 0, false), coalesce(c.by_probe, false), coalesce(c.may_call, true)

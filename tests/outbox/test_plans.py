@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,7 +108,8 @@ def test_looking_for_lanes_with_work_costs_a_step_for_each_and_not_their_backlog
     database: session.Connection,
 ) -> None:
     found = plan(database, sql.load("scan"), {"after": [""], "before": ["~"], "limit": 1_000})
-    assert {index for index in found.indexes if not index.startswith("outbox_tenant_policies")} == {DRAIN_INDEX}
+    beside = {index for index in found.indexes if index.startswith("outbox_tenant_policies")}
+    assert found.indexes - beside == {DRAIN_INDEX, "uq_circuit_tenant_name"}
     assert (found.scans(), found.of_type("Sort")) == ([], [])
     assert found.rows_read() <= len(TENANTS)
 
@@ -117,6 +119,42 @@ def test_looking_at_known_lanes_costs_a_step_for_each(database: session.Connecti
     assert DRAIN_INDEX in found.indexes
     assert "outbox_events" not in found.scans()
     assert found.rows_read() <= len(TENANTS)
+
+
+@pytest.mark.parametrize("name", ["claim", "renew", "fleet", "find_unclaimed", "probe_lanes", "scan"])
+def test_circuits_are_read_by_index_and_only_those_asked_for(database: session.Connection, name: str) -> None:
+    """A thousand others have a row."""
+    with database.transaction(force_rollback=True):
+        database.execute(
+            "INSERT INTO circuits_tenant_circuits (tenant_id, name, state, open_until)"
+            " SELECT 'other-' || n, 'publish', 'open', '2100-01-01' FROM generate_series(1, 1000) n"
+        )
+        database.execute("UPDATE outbox_lanes SET has_work = true")
+        found = plan(database, sql.load(name), steering_params())
+    circuits = [node for node in found.nodes if node.get("Relation Name") == "circuits_tenant_circuits"]
+    assert {node["Index Name"] for node in circuits} == {"uq_circuit_tenant_name"}
+    assert sum(node["Actual Rows"] * node["Actual Loops"] for node in circuits) == 0
+    assert found.of_type("Hash Join", "Merge Join") == []
+
+
+def steering_params() -> dict[str, Any]:
+    many = len(TENANTS)
+    return {
+        "candidates": TENANTS,
+        "limit": 1_000,
+        "owner": uuid.uuid4(),
+        "lease": 5.0,
+        "virtual_now": 0.0,
+        "most_credit": 0.0,
+        "tenants": TENANTS,
+        "tokens": [0] * many,
+        "virtual_times": [0.0] * many,
+        "rate_clocks": [None] * many,
+        "seen": [0] * many,
+        "floors": [0] * many,
+        "after": [""],
+        "before": ["~"],
+    }
 
 
 def test_due_events_are_found_by_the_index_of_their_time(database: session.Connection) -> None:

@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from pytest_django import Settings
 
+from circuits.process import process
 from outbox import wakeup
 from outbox.kafka.message import ReceivedEvent, parse_message
 from outbox.kafka.topics import TopicState
@@ -50,6 +51,8 @@ class Tables:
     def empty(self) -> None:
         names = ("attempts", "events", "lanes", "relays", "tenant_policies", "tenant_backlogs", "backlog_counts")
         self.execute(";".join(f"DELETE FROM outbox_{name}" for name in names))  # noqa: S608
+        self.execute("DELETE FROM circuits_tenant_circuits; TRUNCATE circuits_transitions")
+        process.close()
 
     def add(self, *keys: str, tenant: str = "acme", topic: str = "news", **columns: Any) -> list[int]:
         """Insert one pending event for each partition key; further columns are the same for all."""

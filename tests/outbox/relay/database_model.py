@@ -217,18 +217,20 @@ class Database:
             return []
         self.lane = LaneRow(owner=params["owner"], token=self.lane.token + 1, floor=self.lane.floor or 0)
         quota = (None, 1, 3)[self.lane.token % 3]
-        return [(TENANT, self.lane.token, 0.0, 1.0, None, quota, None, self.lane.floor, self._blocked())]
+        circuit = (0, False, False)
+        return [(TENANT, self.lane.token, 0.0, 1.0, None, quota, None, self.lane.floor, self._blocked(), *circuit)]
 
     def _blocked(self) -> bool:
         return any(event.attempts for event in self.with_status("scheduled"))
 
     def _fleet(self, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        return [(int(self.lane.owner is not None), 0, 0.0, 0.0, 1, None)]
+        return [(int(self.lane.owner is not None), 0, 0.0, 0.0, 1, None, None)]
 
     def _renew(self, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         if not self._take_floor(params):
             return []
-        return [(TENANT, self.lane.token, self.lane.floor, 1.0, None, None, False, self._blocked())]
+        circuit = (0, False, False, True)
+        return [(TENANT, self.lane.token, self.lane.floor, 1.0, None, None, False, self._blocked(), *circuit)]
 
     def _release(self, params: Mapping[str, Any]) -> list[Any]:
         if self._take_floor(params):

@@ -329,7 +329,8 @@ def renewal(*states: LaneState) -> Renew:
 
 
 def renewed(job: Renew, tenant: str = "acme") -> dict[str, Any]:
-    names = ("tenant", "token", "floor", "weight", "rate", "quota", "paused", "blocked")
+    lane = ("tenant", "token", "floor", "weight", "rate", "quota", "paused", "blocked")
+    names = (*lane, "epoch", "failing", "by_probe", "may_call")
     return dict(zip(names, job.rows[tenant], strict=True))
 
 

@@ -1,0 +1,54 @@
+"""Finds out whose fault the failures of a settle are, before it is written: an attempt may be spared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from outbox import sql
+from outbox.relay.blame import WINDOW_SECONDS, Blame, TopicTrouble, blame
+from outbox.relay.session import Connection, query
+from outbox.relay.settle import Failed, Settle
+
+MOST_ATTEMPTS = 1_000
+"""How many of the last failed attempts are looked at for what other relays have met."""
+ASK_SECONDS = 1.0
+"""How often they are looked at for one topic."""
+
+
+class Judge:
+    """Belongs to the settle thread. While nothing fails it is not asked."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._trouble = TopicTrouble()
+
+    def judge(self, connection: Connection, job: Settle) -> None:
+        """Takes out of the job what burns no attempt, and completes its reports."""
+        suspects = {(event.topic, event.tenant) for event in job.failed if event.suspect}
+        if not suspects:
+            return
+        now = self._clock()
+        for topic, tenant in suspects:
+            self._trouble.note(topic, tenant, now)
+        self._ask_the_database(connection, {topic for topic, _ in suspects}, now)
+        blamed = [event for event in job.failed if self._blame(event, now) is Blame.TENANT]
+        for report in job.reports:
+            report.failed = [event.error_class for event in blamed if event.tenant == report.tenant]
+        spared = {event.event_id for event in blamed if event.spared}
+        job.failed = [event for event in job.failed if event.event_id not in spared]
+
+    def _ask_the_database(self, connection: Connection, topics: set[str], now: float) -> None:
+        asked = self._trouble.to_ask_for(sorted(topics), now, every=ASK_SECONDS)
+        if asked:
+            params = {"topics": asked, "seconds": WINDOW_SECONDS, "most": MOST_ATTEMPTS}
+            for topic, tenant in query(connection, sql.load("failed_lately"), params):
+                self._trouble.note(topic, tenant, now)
+
+    def _blame(self, event: Failed, now: float) -> Blame:
+        return blame(
+            suspect=event.suspect,
+            tenants=self._trouble.tenants(event.topic, now),
+            age=self._trouble.age(event.topic, now),
+            again=event.spared,
+        )
