@@ -151,6 +151,9 @@ def _counted(tenants: Sequence[TenantFigures], taken_at: datetime) -> Iterator[M
     """Tenants come with those first that have waited longest."""
     waiting = [each for each in tenants if each.pending]
     yield _events("outbox_pending", "Events due and not acknowledged.", waiting, lambda each: each.pending)
+    blocked = _most(tenants, lambda each: each.blocked)
+    help_blocked = "Events due that wait behind an open circuit; they are pending as well."
+    yield _events("outbox_blocked_events", help_blocked, blocked, lambda each: each.blocked)
     ages = GaugeMetricFamily(
         "outbox_oldest_pending_age_seconds",
         "How long the oldest due event had waited when it was counted.",

@@ -9,17 +9,27 @@ from django.utils import timezone
 
 from outbox.admin.base import ReadOnlyAdmin
 from outbox.models import BacklogCount, TenantBacklog
+from outbox.models.backlog import TenantBacklogQuerySet
 
 
 @admin.register(TenantBacklog)
 class TenantBacklogAdmin(ReadOnlyAdmin):
     """What waits per tenant, those that wait longest first, as one process counted it for all."""
 
-    list_display = ("tenant_id", "pending", "oldest_pending_at", "scheduled", "failed")
+    list_display = ("tenant_id", "pending", "blocked", "oldest_pending_at", "scheduled", "failed")
     ordering = ("oldest_pending_at", "-failed", "tenant_id")
     sortable_by = ("tenant_id", "pending", "oldest_pending_at", "failed")
     search_fields = ("tenant_id__startswith",)
     search_help_text = "The beginning of a tenant's name."
+
+    def get_queryset(self, request: HttpRequest) -> TenantBacklogQuerySet:
+        rows: Any = super().get_queryset(request)
+        return rows.with_blocked()  # type: ignore[no-any-return]
+
+    @admin.display(ordering="blocked")
+    def blocked(self, backlog: Any) -> int:
+        """Of the pending ones, those that wait behind an open circuit."""
+        return int(backlog.blocked)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         count = BacklogCount.objects.using(self.get_queryset(request).db).first()

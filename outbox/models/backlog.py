@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 
+from outbox import sql
 from outbox.models.names import TENANT_MAX_LENGTH
+
+
+class TenantBacklogQuerySet(models.QuerySet["TenantBacklog"]):
+    def with_blocked(self) -> TenantBacklogQuerySet:
+        """With `blocked`: pending events that wait behind an open circuit now."""
+        return self.annotate(blocked=RawSQL(sql.load("blocked"), (), models.BigIntegerField()))  # noqa: S611  no argument
 
 
 class TenantBacklog(models.Model):
@@ -23,6 +31,8 @@ class TenantBacklog(models.Model):
     taken_at = models.DateTimeField(
         help_text="When these figures were first counted. They still held at the last count of all."
     )
+
+    objects = TenantBacklogQuerySet.as_manager()
 
     class Meta:
         db_table = "outbox_tenant_backlogs"

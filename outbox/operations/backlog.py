@@ -26,6 +26,8 @@ class Figures:
     """Due and not acknowledged."""
     oldest_pending_at: datetime | None = None
     """When the oldest of these was created."""
+    blocked: int = 0
+    """Those of the pending ones whose tenant's circuit lets nothing through at present."""
     scheduled: int = 0
     """Delayed, or waiting for another attempt."""
     failed: int = 0
@@ -86,14 +88,27 @@ def _read(alias: str) -> Backlog:
     if not rows:
         return Backlog(taken_at=None, read_at=None, tenants=(), totals=Totals())
     read_at, taken_at, tenants, pending, oldest, scheduled, failed = rows[0][:7]
-    totals = Totals(tenants=tenants, pending=pending, oldest_pending_at=oldest, scheduled=scheduled, failed=failed)
-    return Backlog(taken_at=taken_at, read_at=read_at, tenants=tuple(_tenants(rows)), totals=totals)
+    each = tuple(_tenants(rows))
+    totals = Totals(
+        tenants=tenants,
+        pending=pending,
+        oldest_pending_at=oldest,
+        blocked=sum(tenant.blocked for tenant in each),
+        scheduled=scheduled,
+        failed=failed,
+    )
+    return Backlog(taken_at=taken_at, read_at=read_at, tenants=each, totals=totals)
 
 
 def _tenants(rows: Iterable[tuple[Any, ...]]) -> Iterable[TenantFigures]:
     for row in rows:
-        tenant_id, pending, oldest, scheduled, failed = row[7:]
+        tenant_id, pending, oldest, scheduled, failed, blocked = row[7:]
         if tenant_id is not None:
             yield TenantFigures(
-                tenant_id=tenant_id, pending=pending, oldest_pending_at=oldest, scheduled=scheduled, failed=failed
+                tenant_id=tenant_id,
+                pending=pending,
+                oldest_pending_at=oldest,
+                blocked=blocked,
+                scheduled=scheduled,
+                failed=failed,
             )

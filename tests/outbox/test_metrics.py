@@ -73,6 +73,15 @@ def test_backlogs_are_told_by_tenant_and_status(tables: Tables) -> None:
     assert values(collector, "outbox_scrape_success") == {"": 1}
 
 
+def test_what_waits_behind_an_open_circuit_is_told(tables: Tables) -> None:
+    tables.add("k", "k")
+    tables.add("k", tenant="zeta")
+    tables.execute(
+        "INSERT INTO circuits_tenant_circuits (tenant_id, name, override) VALUES ('acme', 'publish', 'forced_open')"
+    )
+    assert values(OutboxCollector(), "outbox_blocked_events") == {"acme": 2}
+
+
 def test_the_age_is_that_of_the_oldest_event(tables: Tables) -> None:
     tables.add("k", created_at=ago(60))
     tables.add("k", created_at=ago(5))

@@ -19,8 +19,8 @@ DEFAULT_LIMIT = 20
 
 class Stats(Subcommand):
     help = (
-        "Shows events by status, what waits per tenant and since when, relays, rate and pauses, each with the time it "
-        "was taken. Costs the same at any size."
+        "Shows events by status, what waits per tenant and since when, what of it is blocked behind an open circuit, "
+        "relays, rate and pauses, each with the time it was taken. Costs the same at any size."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -55,6 +55,7 @@ def _record(found: stats.Stats, waiting: list[TenantFigures]) -> dict[str, Any]:
             for each in found.totals
         },
         "backlog_taken_at": found.backlog.taken_at,
+        "blocked": found.backlog.totals.blocked,
         "tenants_waiting": found.backlog.totals.tenants,
         "oldest_pending_at": found.backlog.totals.oldest_pending_at,
         "tenants": waiting,
@@ -66,6 +67,9 @@ def _record(found: stats.Stats, waiting: list[TenantFigures]) -> dict[str, Any]:
 
 def _write_totals(stream: OutputWrapper, found: stats.Stats) -> None:
     rows = [(each.status.value, _figure(each), each.taken_at) for each in found.totals]
+    if found.backlog.totals.blocked:
+        # A part of the pending ones.
+        rows.insert(1, ("  blocked", f"{found.backlog.totals.blocked:,}", found.backlog.taken_at or found.taken_at))
     output.write_table(stream, ("STATUS", "EVENTS", "AS OF"), rows)
 
 
@@ -76,12 +80,19 @@ def _figure(total: Total) -> str:
 def _write_waiting(stream: OutputWrapper, found: stats.Stats, waiting: list[TenantFigures], limit: int) -> None:
     taken_at = found.backlog.taken_at
     rows = [
-        (each.tenant_id, f"{each.pending:,}", _waited(each, found), f"{each.scheduled:,}", f"{each.failed:,}")
+        (
+            each.tenant_id,
+            f"{each.pending:,}",
+            f"{each.blocked:,}",
+            _waited(each, found),
+            f"{each.scheduled:,}",
+            f"{each.failed:,}",
+        )
         for each in waiting[:limit]
     ]
     if rows:
         stream.write("")
-        output.write_table(stream, ("TENANT", "PENDING", "OLDEST", "SCHEDULED", "FAILED"), rows)
+        output.write_table(stream, ("TENANT", "PENDING", "BLOCKED", "OLDEST", "SCHEDULED", "FAILED"), rows)
     if len(waiting) > limit:
         stream.write(f"and {len(waiting) - limit:,} more tenants")
     if taken_at is not None:

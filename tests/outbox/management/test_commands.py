@@ -341,9 +341,12 @@ def test_figures_have_their_times() -> None:
 
 def test_tenants_are_listed_by_how_long_they_have_waited(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = tuple(
-        TenantFigures(tenant_id=f"tenant-{n}", pending=1_000 * n, oldest_pending_at=BEGAN, failed=n) for n in (1, 2, 3)
+        TenantFigures(
+            tenant_id=f"tenant-{n}", pending=1_000 * n, blocked=1_000 * (n == 1), oldest_pending_at=BEGAN, failed=n
+        )
+        for n in (1, 2, 3)
     )
-    totals = Totals(pending=6_000, oldest_pending_at=BEGAN, failed=6, tenants=3)
+    totals = Totals(pending=6_000, blocked=1_000, oldest_pending_at=BEGAN, failed=6, tenants=3)
     later = BEGAN + timedelta(minutes=5)
     counted = Backlog(taken_at=later, read_at=later, tenants=figures, totals=totals)
 
@@ -355,7 +358,8 @@ def test_tenants_are_listed_by_how_long_they_have_waited(monkeypatch: pytest.Mon
     monkeypatch.setattr("outbox.operations.backlog.snapshot", fail_to_count)
     said = Said("stats", "--limit", "2")
     rows = [line.split() for line in said.out.splitlines() if line.startswith("tenant-")]
-    assert rows == [["tenant-1", "1,000", "5m", "0", "1"], ["tenant-2", "2,000", "5m", "0", "2"]]
+    assert rows == [["tenant-1", "1,000", "1,000", "5m", "0", "1"], ["tenant-2", "2,000", "0", "5m", "0", "2"]]
+    assert ["blocked", "1,000"] in [line.split()[:2] for line in said.out.splitlines()]
     assert "and 1 more tenants" in said.out
     assert "it took too long" in said.err
     assert [each["tenant_id"] for each in Said("stats", "--json", "--tenant", "tenant-3").lines[0]["tenants"]] == [

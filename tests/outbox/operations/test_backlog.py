@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from outbox import counting
+from outbox.models import TenantBacklog
 from outbox.operations.backlog import CountFailed, TenantFigures, snapshot
 from tests.outbox.relay.conftest import Tables
 
@@ -32,6 +34,41 @@ def test_figures_are_those_of_the_last_count(tables: Tables) -> None:
     totals = found.totals
     assert (totals.tenants, totals.pending, totals.oldest_pending_at) == (1, 3, may)
     assert (totals.scheduled, totals.failed) == (1, 1)
+
+
+def block(tables: Tables, tenant: str, **columns: str) -> None:
+    values = {"state": "open", "open_until": "2100-01-01", **columns}
+    names = ", ".join(values)
+    places = ", ".join(f"%({name})s" for name in values)
+    tables.execute(
+        f"INSERT INTO circuits_tenant_circuits (tenant_id, name, {names}) VALUES (%(t)s, 'publish', {places})",  # noqa: S608
+        t=tenant,
+        **values,
+    )
+
+
+def test_what_waits_behind_an_open_circuit_is_blocked_as_of_now(tables: Tables) -> None:
+    for tenant in ("open", "over", "closed"):
+        tables.add("a", "b", tenant=tenant)
+    block(tables, "open")
+    block(tables, "over", open_until="2001-01-01")
+    found = snapshot(refresh_if_older_than=NOW)
+    assert {each.tenant_id: each.blocked for each in found.tenants} == {"open": 2, "over": 0, "closed": 0}
+    assert (found.totals.blocked, found.totals.pending) == (2, 6)
+    assert {each.tenant_id: each.blocked for each in with_blocked()} == {"open": 2, "over": 0, "closed": 0}
+
+
+def test_everything_is_blocked_while_staff_hold_the_circuit_of_all_open(tables: Tables) -> None:
+    tables.add("a")
+    block(tables, "*")
+    assert snapshot(refresh_if_older_than=NOW).totals.blocked == 0, "relays find out about the broker themselves"
+    tables.execute("UPDATE circuits_tenant_circuits SET override = 'forced_open'")
+    assert snapshot().totals.blocked == 1
+    assert [each.blocked for each in with_blocked()] == [1]
+
+
+def with_blocked() -> list[Any]:
+    return list(TenantBacklog.objects.with_blocked())
 
 
 def test_tenants_that_wait_longest_come_first(tables: Tables) -> None:
