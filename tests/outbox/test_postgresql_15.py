@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from outbox.operations.audit import Operator
 from outbox.operations.discard import discard
 from outbox.operations.filters import Filter
 from outbox.operations.listing import page
+from outbox.operations.prune import prune
 from outbox.operations.replay import replay
 from outbox.operations.stats import stats
 from somabrain.embedded.cluster import Cluster
@@ -93,3 +95,13 @@ def test_operators_do_their_work() -> None:
     assert [action.verb for action in actions.order_by("id")] == ["discard", "replay"]
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(using="pg15"):
         actions.update(reason="")
+
+
+def test_what_is_over_is_deleted() -> None:
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    with transaction.atomic(using="pg15"):
+        enqueue_many(map(event, "abc"), using="pg15")
+    done = OutboxEvent.objects.using("pg15").exclude(dedupe_key="c")
+    done.update(status=EventStatus.SENT, created_at=long_ago, sent_at=long_ago)
+    assert prune(using="pg15").events == {"sent": 2}
+    assert [each.dedupe_key for each in get_pending_events(using="pg15")] == ["c"]
