@@ -160,8 +160,8 @@ def _counted(tenants: Sequence[TenantFigures], taken_at: datetime) -> Iterator[M
         labels=["tenant_id"],
     )
     for name, each in zip(_names(waiting), waiting[: LABELLED_TENANTS + 1], strict=True):
-        if each.oldest_pending_at is not None:
-            ages.add_metric([name], max(0.0, (taken_at - each.oldest_pending_at).total_seconds()))
+        oldest = each.oldest_pending_at or taken_at
+        ages.add_metric([name], max(0.0, (taken_at - oldest).total_seconds()))
     yield ages
     scheduled = _most(tenants, lambda each: each.scheduled)
     yield _events("outbox_scheduled", "Events that wait for their time.", scheduled, lambda each: each.scheduled)
