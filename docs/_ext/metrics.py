@@ -18,11 +18,12 @@ from outbox.metrics import OutboxCollector, Snapshot
 from outbox.operations import metrics as operations
 from outbox.operations.backlog import Backlog, Totals
 from outbox.relay import metrics as relay
+from somabrain.memory import metrics as memory
 
 
 def families() -> list[Metric]:
     """All of them."""
-    return [*of_relays(), *of_application(), *of_circuits(), *of_database()]
+    return [*of_relays(), *of_application(), *of_circuits(), *of_memory(), *of_database()]
 
 
 def of_relays() -> list[Metric]:
@@ -38,6 +39,11 @@ def of_application() -> list[Metric]:
 def of_circuits() -> list[Metric]:
     """Counted by every process that uses one."""
     return _described(circuits)
+
+
+def of_memory() -> list[Metric]:
+    """Counted by every process that uses it, and brought up to date by a scrape."""
+    return _described(memory)
 
 
 def _described(*modules: ModuleType) -> list[Metric]:
@@ -72,6 +78,8 @@ def markdown() -> str:
         table(_HEAD, _rows(of_application())),
         "### Circuits",
         table(_HEAD, _rows(of_circuits())),
+        "### Memory",
+        table(_HEAD, _rows(of_memory())),
         "### Database",
         table(_HEAD, _rows(of_database())),
     ]
@@ -88,5 +96,5 @@ def _rows(families: list[Metric]) -> Iterator[list[str]]:
 
 
 def _labels(metric: Metric) -> tuple[str, ...]:
-    own = {each._name: tuple(each._labelnames) for each in _wrappers(relay, enqueueing, operations, circuits)}
+    own = {each._name: tuple(each._labelnames) for each in _wrappers(relay, enqueueing, operations, circuits, memory)}
     return own.get(metric.name) or tuple(getattr(metric, "_labelnames", ()))

@@ -20,6 +20,7 @@ from outbox.models import (
     TenantBacklog,
     TenantPolicy,
 )
+from somabrain.models import QueuedWrite
 
 MODELS: tuple[type[models.Model], ...] = (
     OutboxEvent,
@@ -32,6 +33,7 @@ MODELS: tuple[type[models.Model], ...] = (
     OperatorAction,
     TenantCircuit,
     CircuitTransition,
+    QueuedWrite,
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import circuits.api
 import outbox.api
+import somabrain.memory
 from docs._ext import commands, metrics, settings
 from outbox.kafka import config as kafka
 from somabrain.embedded.paths import CHECKOUT
@@ -53,7 +54,12 @@ def _default(call: ast.Call) -> str | None:
 
 
 def test_every_variable_of_the_service_is_in_the_table() -> None:
-    checks = {f"{app}.{kind}00{number}" for app in ("outbox", "circuits") for kind in "EW" for number in range(1, 10)}
+    checks = {
+        f"{app}.{kind}00{number}"
+        for app in ("outbox", "circuits", "memory")
+        for kind in "EW"
+        for number in range(1, 10)
+    }
     described = _rows(REFERENCE / "settings.md").keys() - checks
     required = {"KAFKA_BOOTSTRAP_SERVERS", "KAFKA_*"}
     assert described == _environment_of_service().keys() | required
@@ -72,7 +78,8 @@ def test_every_setting_of_the_apps_is_added_to_the_table() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_no_page_names_a_setting_that_does_not_exist(page: Path) -> None:
-    assert set(re.findall(r"(?:OUTBOX|CIRCUITS)_[A-Z_]+[A-Z]", page.read_text())) <= set(settings.names())
+    known = {*settings.names(), *somabrain.memory.__all__}
+    assert set(re.findall(r"(?:OUTBOX|CIRCUITS)_[A-Z_]+[A-Z]", page.read_text())) <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
@@ -92,14 +99,14 @@ def test_every_target_of_make_is_described() -> None:
 
 def test_everything_in_the_api_is_described() -> None:
     page = (REFERENCE / "api.md").read_text()
-    for module in (outbox.api, circuits.api):
+    for module in (outbox.api, circuits.api, somabrain.memory):
         described = set(re.findall(rf":: {re.escape(module.__name__)}\.(\w+)", page))
         assert described == set(module.__all__)
 
 
 def test_metrics_to_watch_exist() -> None:
     exposed = {metrics.exposed_name(each) for each in metrics.families()}
-    named = set(re.findall(r"`((?:outbox|circuits)_\w+)`", (REFERENCE / "metrics.md").read_text()))
+    named = set(re.findall(r"`((?:outbox|circuits|memory)_\w+)`", (REFERENCE / "metrics.md").read_text()))
     assert named
     assert named <= exposed
 
