@@ -26,7 +26,6 @@ _SESSION = """
 SET synchronous_commit = off;
 SET jit = off; SET plan_cache_mode = force_custom_plan; SET max_parallel_workers_per_gather = 0;
 SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
-SET enable_sort = off;
 SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '60s';
 SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off
 """

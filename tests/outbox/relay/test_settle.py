@@ -10,9 +10,11 @@ import psycopg
 import pytest
 from confluent_kafka import KafkaError
 
+from outbox import sql
 from outbox.relay.session import Connection
 from outbox.relay.settle import Acknowledged, Failed, Job, LaneState, Renew, Settle, Settler
 from tests.outbox.relay.conftest import Tables, another_session
+from tests.support.plans import plan
 from tests.support.sessions import wait_until_somebody_waits_for_a_lock
 
 ME, SOMEBODY_ELSE = uuid.uuid4(), uuid.uuid4()
@@ -472,3 +474,16 @@ def test_abandoning_ends_a_settle_that_waits(settler: Settler, tables: Tables, l
         wait_until_somebody_waits_for_a_lock()
         settler.abandon()
         assert not settler._thread.is_alive()
+
+
+def test_a_settle_reads_the_lanes_it_writes_and_no_others(session: Connection, tables: Tables) -> None:
+    """Also for a relay that holds thousands."""
+    tables.execute(
+        "INSERT INTO outbox_lanes (tenant_id, owner, token, leased_until)"
+        " SELECT 'tenant-' || n, %(me)s, 5, '2100-01-01' FROM generate_series(1, 5000) n",
+        me=ME,
+    )
+    tables.execute("ANALYZE outbox_lanes")
+    names = [f"tenant-{number}" for number in range(1, 101)]
+    given = {"tenants": names, "tokens": [5] * 100, "owner": ME}
+    assert plan(session, sql.load("fence"), given).rows_read() == 100
