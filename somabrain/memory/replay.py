@@ -10,7 +10,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +19,8 @@ from django.db import DatabaseError, InterfaceError
 from outbox.kafka.message import NotAnEvent, ReceivedEvent, parse_message
 from somabrain.memory import guarded, metrics, queue
 from somabrain.memory.backend import MemoryBackend, Write
-from somabrain.memory.delivery import Delivery, deliver
 from somabrain.memory.holds import Holds
+from somabrain.memory.lanes import Finished, Lanes
 from somabrain.memory.queue import Queued
 from somabrain.memory.trouble import Trouble
 
@@ -29,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 200
 READ_SECONDS = 0.2
-BATCH_SECONDS = 20.0
-"""After this a batch ends, and what is left of it comes again: the group must not take us for dead."""
+LANE_SECONDS = 0.5
+"""So long are tenants waited for; one that takes longer goes on by itself."""
 RETRY_SECONDS = 1.0
 """A tenant that failed is looked at again after this: its circuit says whether it is tried."""
 REPORT_SECONDS = 1.0
@@ -75,16 +74,16 @@ class Replay:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.summary = Summary()
-        self.holds = Holds()
-        self._backend = backend
+        self._holds = Holds()
         self._clock = clock
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="memory-replay")
+        self._lanes: Lanes[_Item] = Lanes(backend, threads=threads, stopped=stopped, clock=clock)
         self._blocked: dict[str, float] = {}
         self._report_at = float("-inf")
-        self._stopped = stopped
 
-    def close(self) -> None:
-        self._pool.shutdown()
+    def forget(self, partition: int) -> None:
+        """It comes or goes: who had it may not go on with it."""
+        self._holds.forget(partition)
+        self._lanes.abandon()
 
     def step(self, reader: Reader) -> bool:
         """Read some messages and do what they ask for. Whether anything was applied or rejected."""
@@ -99,21 +98,29 @@ class Replay:
             self._repeat(messages)
         else:
             _database.is_over()
-        reader.commit(self.holds.committable())
+        reader.commit(self._holds.committable())
         self._report()
         return self.summary.applied + self.summary.rejected > before
+
+    def close(self) -> None:
+        """Returns when the writes under way have ended."""
+        self._lanes.close()
+        try:
+            self._settle(self._lanes.finished())
+        except (DatabaseError, InterfaceError) as error:
+            _database.begins(error)
 
     def _work(self, messages: Sequence[Message]) -> None:
         events = [event for message in messages if (event := _event(message)) is not None]
         found = queue.rows(event.event_id for event in events) if events else {}
-        lanes: dict[str, list[_Item]] = {}
+        wanted: dict[str, list[_Item]] = {}
         for event in events:
             item = self._item(event, found.get(event.event_id))
             if item is not None:
-                lanes.setdefault(event.tenant_id, []).append(item)
-        self._deliver(lanes)
+                wanted.setdefault(event.tenant_id, []).append(item)
+        self._deliver(wanted)
         for message in messages:
-            self.holds.pass_by(*_place(message))
+            self._holds.pass_by(*_place(message))
 
     def _item(self, event: ReceivedEvent, row: Queued | None) -> _Item | None:
         """None if nothing is to be done for it. What the memory refused is tried again if staff replay it."""
@@ -126,48 +133,35 @@ class Replay:
             self._reject(event.event_id, f"its message cannot be read: {error!r}")
             return None
         if row.place != (write.tenant_id, write.namespace, write.key) or row.version != write.version:
-            logger.error(
-                "Message %s[%s]@%s is not the write that was queued.", event.topic, event.partition, event.offset
-            )
+            logger.error("The message of event %s is not the write that was queued; it is left out.", event.event_id)
             self._skip()
             return None
         return _Item(event=event, write=write)
 
-    def _deliver(self, lanes: Mapping[str, Sequence[_Item]]) -> None:
-        """Each tenant in a thread: one that hangs keeps no other one waiting."""
-        until = self._clock() + BATCH_SECONDS
-        open_lanes = {tenant_id: items for tenant_id, items in lanes.items() if tenant_id not in self._blocked}
-        under_way = {
-            tenant_id: self._pool.submit(
-                deliver,
-                self._backend,
-                [item.write for item in items],
-                enough=lambda: self._stopped() or self._clock() > until,
-            )
-            for tenant_id, items in open_lanes.items()
-        }
-        done = {tenant_id: future.result() for tenant_id, future in under_way.items()}
-        self._settle(open_lanes, done)
-        for tenant_id, items in lanes.items():
-            left = items[done[tenant_id].done :] if tenant_id in done else items
-            self._hold(tenant_id, left, failed=tenant_id not in done or done[tenant_id].failed)
+    def _deliver(self, wanted: Mapping[str, Sequence[_Item]]) -> None:
+        """What does not end soon goes on beside the next messages, and is held like what was not begun."""
+        for tenant_id, items in wanted.items():
+            if tenant_id not in self._blocked and not self._lanes.is_busy(tenant_id):
+                self._lanes.start(tenant_id, items, [item.write for item in items])
+        self._lanes.wait(LANE_SECONDS)
+        finished = self._lanes.finished()
+        for tenant_id, items in wanted.items():
+            begun = finished.get(tenant_id)
+            for item in items[begun.delivery.done :] if begun is not None and begun.items is items else items:
+                self._holds.hold(item.event.partition, item.event.offset, tenant_id)
+        self._settle(finished)
 
-    def _settle(self, lanes: Mapping[str, Sequence[_Item]], done: Mapping[str, Delivery]) -> None:
-        applied = [write for delivery in done.values() for write in delivery.applied]
+    def _settle(self, finished: Mapping[str, Finished[_Item]]) -> None:
+        for tenant_id, each in finished.items():
+            self._blocked[tenant_id] = self._clock() + (RETRY_SECONDS if each.delivery.failed else 0.0)
+            metrics.report_circuit(tenant_id, guarded.circuit_of(tenant_id).state())
+        applied = [write for each in finished.values() for write in each.delivery.applied]
         queue.settle(applied)
         self.summary.applied += len(applied)
         metrics.count_replayed("applied", len(applied))
-        for tenant_id, delivery in done.items():
-            for place, reason in delivery.rejected.items():
-                self._reject(lanes[tenant_id][place].event.event_id, reason)
-            metrics.report_circuit(tenant_id, guarded.circuit_of(tenant_id).state())
-
-    def _hold(self, tenant_id: str, items: Sequence[_Item], *, failed: bool) -> None:
-        for item in items:
-            self.holds.hold(item.event.partition, item.event.offset, tenant_id)
-        if items:
-            pause = RETRY_SECONDS if failed else 0.0
-            self._blocked.setdefault(tenant_id, self._clock() + pause)
+        for each in finished.values():
+            for place, reason in each.delivery.rejected.items():
+                self._reject(each.items[place].event.event_id, reason)
 
     def _served_again(self) -> set[str]:
         """Tenants whose messages are to be read again. What their circuit says costs nothing."""
@@ -179,19 +173,19 @@ class Replay:
                 self._blocked[tenant_id] = now + RETRY_SECONDS
             else:
                 del self._blocked[tenant_id]
-        return self.holds.tenants - self._blocked.keys()
+        return {each for each in self._holds.tenants if each not in self._blocked and not self._lanes.is_busy(each)}
 
     def _wind_back(self, reader: Reader, tenants: set[str]) -> None:
-        for partition, offset in self.holds.rewinds(tenants).items():
+        for partition, offset in self._holds.rewinds(tenants).items():
             if reader.rewind(partition, offset):
-                self.holds.rewound(partition, offset)
+                self._holds.rewound(partition, offset)
 
     def _repeat(self, messages: Sequence[Message]) -> None:
         """Nothing is known of them, so they count as unread."""
         for message in messages:
             partition, offset = _place(message)
-            self.holds.pass_by(partition, offset)
-            self.holds.hold(partition, offset, _NOBODY)
+            self._holds.pass_by(partition, offset)
+            self._holds.hold(partition, offset, _NOBODY)
         self._blocked[_NOBODY] = self._clock() + RETRY_SECONDS
 
     def _report(self) -> None:

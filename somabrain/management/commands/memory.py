@@ -68,7 +68,7 @@ class Command(BaseCommand):
 
 def _run(replay: Replay, signals: StopSignals, *, patience: float | None) -> bool:
     """Until stopped or, with patience, until nothing waits. Whether that was given up."""
-    reader = TopicReader(forget=replay.holds.forget)
+    reader = TopicReader(forget=replay.forget)
     moved_at = time.monotonic()
     try:
         while not signals.count:

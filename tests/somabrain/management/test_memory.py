@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from circuits.process import process
 from outbox.models import EventStatus, OutboxEvent
@@ -102,10 +102,12 @@ def test_what_failed_is_applied_and_the_newest_stays(
 ) -> None:
     newest = queue_writes(service, memory, 60, keys=20)
     publish(start)
-    assert end(start("memory", "replay", "--until-empty"))["applied"] == 60
+    consumer = start("memory", "replay")
+    wait_until(lambda: committed(mock_cluster.bootstrap_servers) == 60, timeout=120, explain=consumer.output)
     assert kept(memory) == newest
     assert not QueuedWrite.objects.exists()
-    assert committed(mock_cluster.bootstrap_servers) == 60
+    consumer.send(signal.SIGTERM)
+    assert end(consumer)["applied"] == 60
     assert not service.remember("tea-0", "now").queued
     assert memory.payload("tea-0") == "now"
 
@@ -156,6 +158,14 @@ def test_what_no_relay_has_published_ends_with_1_after_a_while(
     consumer = start("memory", "replay", "--until-empty", "--patience=1")
     assert consumer.wait(timeout=120) == 1
     assert "is a relay running" in consumer.output()
+    assert "Traceback" not in consumer.output()
+
+
+def test_a_topic_that_may_not_be_read_ends_it_with_a_message(start: Start, mock_cluster: MockCluster) -> None:
+    mock_cluster.fail_topic(TOPIC, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    consumer = start("memory", "replay")
+    assert consumer.wait(timeout=120) == 1
+    assert "Kafka: " in consumer.output()
     assert "Traceback" not in consumer.output()
 
 

@@ -16,12 +16,13 @@ from django.db import OperationalError
 
 from outbox.kafka.message import constant_headers, event_headers, message_key
 from outbox.models import OutboxEvent
-from somabrain.memory import HttpMemoryBackend, MemoryBackend, MemoryService, Question, Write, queue
+from somabrain.memory import HttpMemoryBackend, MemoryBackend, MemoryService, Question, Write, lanes, queue
 from somabrain.memory import replay as replay_module
 from somabrain.memory.replay import Replay
 from somabrain.models import QueuedWrite
 from tests.somabrain.memory.marks import on_database
 from tests.support.memory_server import MemoryServer
+from tests.support.waiting import wait_until
 
 pytestmark = on_database
 
@@ -263,20 +264,49 @@ def test_a_tenant_whose_circuit_is_open_keeps_no_other_waiting(
     assert not QueuedWrite.objects.exists()
 
 
-def test_a_tenant_that_hangs_keeps_no_other_waiting(
-    start: Callable[[MemoryBackend], Replay], topic: Topic, memory: MemoryServer
+def test_a_tenant_that_hangs_keeps_no_other_waiting_and_is_served_when_it_answers(
+    replay: Replay,
+    topic: Topic,
+    backend: HttpMemoryBackend,
+    memory: MemoryServer,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    backend = HttpMemoryBackend(memory.url, timeout=0.3)
-    replay = start(backend)
+    acme, globex = MemoryService(backend, "acme"), MemoryService(backend, "globex")
     memory.status = 503
-    for tenant_id in ("acme", "globex"):
-        MemoryService(backend, tenant_id).remember("tea", "green")
+    for number in range(2):
+        acme.remember(f"tea-{number}", number)
+        globex.remember(f"tea-{number}", number)
     memory.status = 200
     memory.hangs.add("acme")
     topic.publish()
-    replay.step(topic)
-    assert QueuedWrite.objects.get().tenant_id == "acme"
-    backend.close()
+    monkeypatch.setattr(replay_module, "LANE_SECONDS", 0.05)
+    wait_until(lambda: replay.step(topic))
+    wait_until(lambda: replay.step(topic) or not QueuedWrite.objects.filter(tenant_id="globex").exists())
+    assert set(QueuedWrite.objects.values_list("tenant_id", flat=True)) == {"acme"}
+    assert topic.committed == 0, "acme's first message lies there"
+    memory.hanging.set()
+    wait_until(lambda: (replay.step(topic), topic.committed == 4)[1])
+    assert memory.payload("tea-1") == 1
+    assert len(memory.writes) == 4 + 4, "none was applied twice"
+    assert not QueuedWrite.objects.exists()
+
+
+def test_who_loses_a_partition_ends_with_the_write_under_way(
+    replay: Replay, topic: Topic, service: MemoryService, memory: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(memory, service, tea="green", coffee="black")
+    topic.publish()
+    memory.hangs.add("acme")
+    asked = len(memory.asked)
+    monkeypatch.setattr(replay_module, "LANE_SECONDS", 0.05)
+    assert not replay.step(topic)
+    wait_until(lambda: len(memory.asked) > asked)
+    replay.forget(0)
+    memory.hanging.set()
+    replay.close()
+    assert len(memory.asked) == asked + 1
+    assert QueuedWrite.objects.get().key == "coffee"
 
 
 def test_a_kill_after_the_memory_has_it_applies_it_once_more_and_never_over_something_newer(
@@ -403,7 +433,7 @@ def test_a_batch_ends_in_time_and_what_is_left_comes_again(
 ) -> None:
     fail(memory, service, tea="green", coffee="black")
     topic.publish()
-    monkeypatch.setattr(replay_module, "BATCH_SECONDS", -1)
+    monkeypatch.setattr(lanes, "LANE_LASTS_SECONDS", -1)
     assert not replay.step(topic)
     monkeypatch.undo()
     assert topic.committed == 0

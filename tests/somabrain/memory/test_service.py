@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from circuits.models import CircuitTransition, TenantCircuit
 from outbox.enqueueing import admission
@@ -351,6 +351,22 @@ def test_a_database_that_is_out_stops_no_write_to_a_memory_that_works(
         assert (result.queued, result.version > before) == (False, True)
     assert memory.payload("tea") == "black"
     assert [record.levelno for record in caplog.records if record.name.startswith("somabrain")] == [logging.WARNING]
+
+
+def test_a_session_that_was_cut_costs_no_write_and_the_next_one_has_another(
+    service: MemoryService, memory: MemoryServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.remember("tea", "green")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    with sessions(1) as (other,):
+        other.execute(f"SELECT pg_terminate_backend({pid}, 10000)")
+    assert not service.remember("tea", "black").queued
+    assert "The database cannot say what waits" in caplog.text
+    memory.status = 503
+    assert service.remember("tea", "white").queued
+    assert QueuedWrite.objects.get().key == "tea"
 
 
 @both
