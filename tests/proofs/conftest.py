@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.db import connection
 
 from bench.report import table
+from circuits.process import process
 from somabrain.embedded.kafka import KafkaBroker
 from tests.conftest import StartManage
+from tests.proofs.room import OpenRoom, Room, create_topic
 from tests.proofs.sizes import FULL
 from tests.proofs.stage import Stage
 from tests.proofs.verdicts import FIGURES
@@ -30,3 +32,27 @@ def stage(
     yield Stage(environment=environment, start_manage=start_manage, directory=tmp_path / "writers")
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS proof_rows")
+
+
+@pytest.fixture
+def open_room(
+    start_kafka: Callable[..., KafkaBroker],
+    start_manage: StartManage,
+    service_environment: dict[str, str],
+    tmp_path: Path,
+) -> Iterator[OpenRoom]:
+    """A broker of the proof's own, that makes no topics by itself, and nothing running on it yet."""
+    rooms: list[Room] = []
+
+    def make(**broker_settings: str) -> tuple[Room, KafkaBroker]:
+        broker = start_kafka(auto_create_topics=False, settings=broker_settings)
+        environment = {**service_environment, "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
+        stage = Stage(environment=environment, start_manage=start_manage, directory=tmp_path / "writers")
+        create_topic(broker, stage.topic)
+        rooms.append(Room(stage, tmp_path))
+        return rooms[-1], broker
+
+    yield make
+    for room in rooms:
+        room.kill()
+    process.close()

@@ -1,0 +1,117 @@
+"""Relays that write down what they send of a tenant in trouble, on a broker of the proof's own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewTopic
+
+from circuits.models import CircuitTransition
+from somabrain.embedded.kafka import KafkaBroker
+from somabrain.embedded.leash import Leashed
+from tests.proofs.stage import HANG_GUARD_SECONDS, Stage
+from tests.support.processes import clean_environment
+from tests.support.waiting import wait_until
+
+BAD = "bad"
+ACLS = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+}
+WAIT = 30.0
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Events of the bad tenant that a relay tried to send at once."""
+
+    epoch: int
+    probe: bool
+    events: int
+    at: float
+
+
+class Room:
+    """A broker, relays that write down what they send of the bad tenant, and the topics of all."""
+
+    def __init__(self, stage: Stage, directory: Path) -> None:
+        self.stage = stage
+        self._directory = directory
+        self._relays: list[Leashed] = []
+
+    def start_relays(self, *kinds: str, **settings: str) -> None:
+        """`counts`, or `dies` for one that is killed in the midst of its first probe."""
+        for kind in kinds:
+            number = len(self._relays)
+            more = ["dies"] if kind == "dies" else []
+            relay = Leashed(
+                [sys.executable, "-m", "tests.proofs.probing", BAD, str(self._directory / f"tried-{number}"), *more],
+                log=self._directory / f"relay-{number}.log",
+                environment={
+                    **clean_environment(),
+                    **self.stage.environment,
+                    "DJANGO_SETTINGS_MODULE": "somabrain.settings",
+                    **settings,
+                },
+            )
+            self._relays.append(relay)
+            wait_until(lambda relay=relay: "publishes" in relay.log.read_text(), explain=relay.log.read_text)  # type: ignore[misc]
+
+    def tried(self) -> list[Tried]:
+        lines = [line.split() for file in self._directory.glob("tried-*") for line in file.read_text().splitlines()]
+        found = [Tried(int(epoch), probe == "1", int(events), float(at)) for epoch, probe, events, at in lines]
+        return sorted(found, key=lambda each: each.at)
+
+    def stop_relays(self) -> None:
+        for relay in self._relays:
+            if relay.returncode is None:
+                relay.send(signal.SIGTERM)
+                assert relay.wait(timeout=HANG_GUARD_SECONDS) == 0, relay.log.read_text()
+
+    def kill(self) -> None:
+        for relay in self._relays:
+            relay.kill()
+
+
+def admin(broker: KafkaBroker) -> AdminClient:
+    return AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+
+
+def create_topic(broker: KafkaBroker, topic: str, **config: str) -> None:
+    made = NewTopic(topic, num_partitions=4, config=config)
+    client = admin(broker)
+    client.create_topics([made])[topic].result(WAIT)
+
+
+def refuse(broker: KafkaBroker, topic: str) -> None:
+    """Kafka's own word: the topic is there, and may not be written to."""
+    create_topic(broker, topic)
+    kinds = ((AclOperation.WRITE, AclPermissionType.DENY), (AclOperation.DESCRIBE, AclPermissionType.ALLOW))
+    acls = [
+        AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, kind)
+        for operation, kind in kinds
+    ]
+    client = admin(broker)
+    for answer in client.create_acls(acls).values():
+        answer.result(WAIT)
+
+
+def moves(tenant: str) -> list[tuple[str, str]]:
+    """Where a tenant's circuit went, and why."""
+    found = CircuitTransition.objects.filter(tenant_id=tenant, name="publish").order_by("id")
+    return [(each.to_state, each.why) for each in found]
+
+
+OpenRoom = Callable[..., tuple[Room, KafkaBroker]]
