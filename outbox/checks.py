@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
+import circuits.conf
 from outbox import conf
 from outbox.kafka import config as kafka
 from outbox.models import OutboxEvent
@@ -36,6 +37,21 @@ def check_database(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list
     message = f"OUTBOX_DATABASE={alias!r}, but the admin looks for the outbox in {looked_at!r}."
     hint = 'Add "outbox.routers.OutboxRouter" to DATABASE_ROUTERS.'
     return [Warning(message, hint=hint, id="outbox.W001")]
+
+
+@register("outbox")
+def check_circuits(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Relays ask for lanes and for their circuits in one statement."""
+    if not apps.is_installed("circuits"):
+        hint = 'Add "circuits" to INSTALLED_APPS, and migrate.'
+        return [Error('Relays need the app "circuits".', hint=hint, id="outbox.E006")]
+    if conf.problems() or circuits.conf.problems():
+        return []
+    ours, theirs = conf.get().database, circuits.conf.get().database
+    if ours == theirs:
+        return []
+    message = f"CIRCUITS_DATABASE={theirs!r}: relays need circuits where the outbox is, in {ours!r}."
+    return [Error(message, id="outbox.E007")]
 
 
 @register("outbox")

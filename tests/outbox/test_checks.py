@@ -29,10 +29,21 @@ def test_a_setting_that_cannot_work_stops_the_start(settings: Settings) -> None:
 
 
 def test_an_unknown_database_alias(settings: Settings) -> None:
-    settings.OUTBOX_DATABASE = "elsewhere"
+    settings.OUTBOX_DATABASE = settings.CIRCUITS_DATABASE = "elsewhere"
     ((id_, message),) = found()
     assert id_ == "outbox.E002"
     assert message == "OUTBOX_DATABASE='elsewhere': no such alias in DATABASES; known are default."
+
+
+def test_relays_without_circuits(settings: Settings) -> None:
+    settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "circuits"]
+    assert found() == [("outbox.E006", 'Relays need the app "circuits".')]
+
+
+def test_circuits_in_another_database(settings: Settings, shop_alias: str) -> None:
+    settings.CIRCUITS_DATABASE = shop_alias
+    expected = "CIRCUITS_DATABASE='shop': relays need circuits where the outbox is, in 'default'."
+    assert found() == [("outbox.E007", expected)]
 
 
 @pytest.fixture
@@ -48,13 +59,14 @@ def sqlite_alias() -> Iterator[str]:
 
 
 def test_a_database_that_is_not_postgresql(settings: Settings, sqlite_alias: str) -> None:
-    settings.OUTBOX_DATABASE = sqlite_alias
+    settings.OUTBOX_DATABASE = settings.CIRCUITS_DATABASE = sqlite_alias
     assert found() == [("outbox.E003", "OUTBOX_DATABASE='lite': the outbox needs PostgreSQL.")]
 
 
 @pytest.fixture
 def shop_alias() -> Iterator[str]:
     connections.settings["shop"] = {**connections.settings["default"]}
+    connections["shop"]
     yield "shop"
     del connections["shop"]
     del connections.settings["shop"]
