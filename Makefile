@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 # Branch coverage of outbox/ that `make test` asks for, in percent.
-COVERAGE ?= 90
+COVERAGE ?= 95
 # Test processes side by side, each with a database and brokers of its own.
 WORKERS ?= 2
 # Further arguments of pytest or of the benches, such as ARGS="-k relay".
