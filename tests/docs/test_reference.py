@@ -97,6 +97,12 @@ def test_every_target_of_make_is_described() -> None:
     assert {name.removeprefix("make ") for name in _rows(REFERENCE / "commands.md")} == set(targets)
 
 
+def test_every_bench_that_the_readme_names_exists() -> None:
+    named = re.findall(r"--only (\w+)", (CHECKOUT / "README.md").read_text())
+    assert named
+    assert set(named) <= {path.stem for path in (CHECKOUT / "bench" / "scenarios").glob("*.py")}
+
+
 def test_everything_in_the_api_is_described() -> None:
     page = (REFERENCE / "api.md").read_text()
     for module in (outbox.api, circuits.api, somabrain.memory):
