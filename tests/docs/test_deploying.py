@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -13,7 +14,8 @@ from outbox.api import NewEvent, enqueue, enqueue_many, get_pending_events
 from tests.docs.pages import DOCS
 
 _PAGE = DOCS / "how-to" / "deploy.md"
-_ROLE = "deploy_page_shop"
+# Roles belong to the server, which other runs may share.
+_ROLE = f"shop_{os.getpid()}"
 
 
 @pytest.fixture
