@@ -149,7 +149,7 @@ def test_f7_a_limited_tenant_gets_its_limit_and_costs_the_others_nothing(stage: 
             got.append(span.rate("limited") / limit)
     judge(
         least("F7", "others beside it, to themselves alone", median(rates[True]) / median(rates[False]), 0.95),
-        least("F7", "what it gets of its limit", min(got), 0.95, small=0.8),
+        least("F7", "what it gets of its limit", min(got), 0.95),
         most("F7", "what it gets of its limit at most", max(got), 1.02, small=1.2),
     )
 
