@@ -172,11 +172,22 @@ def _scattered(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, str]]:
 
 def read(*, database_url: str, bootstrap_servers: str, topics: Sequence[str], journals: Iterable[Path] = ()) -> History:
     """The history of everything that ever was on these topics."""
+    stored = read_table(database_url, topics)
     return History(
-        stored=read_table(database_url, topics),
-        deliveries=read_topics(bootstrap_servers, topics),
+        stored=stored,
+        deliveries=read_topics(bootstrap_servers, topics, at_least=_receipts(stored)),
         journal=read_journals(journals),
     )
+
+
+def _receipts(stored: Iterable[Stored]) -> dict[tuple[str, int], int]:
+    """How far each partition must reach, if what is `sent` is there."""
+    reach: dict[tuple[str, int], int] = {}
+    for event in stored:
+        if event.partition is not None and event.offset is not None:
+            place = event.topic, event.partition
+            reach[place] = max(reach.get(place, 0), event.offset + 1)
+    return reach
 
 
 def read_table(database_url: str, topics: Sequence[str]) -> list[Stored]:
@@ -198,8 +209,12 @@ def read_journals(journals: Iterable[Path]) -> dict[int, bool]:
     return ends
 
 
-def read_topics(bootstrap_servers: str, topics: Sequence[str]) -> list[Delivery]:
-    """From the very first message to the last one there is now. Raises `Incomplete` when the first ones are gone."""
+def read_topics(
+    bootstrap_servers: str, topics: Sequence[str], *, at_least: Mapping[tuple[str, int], int] | None = None
+) -> list[Delivery]:
+    """From the very first message to the last one there is now, and `at_least` so far: on a busy broker the end that it
+    tells may lag behind. Raises `Incomplete` when the first ones are gone, or when so many do not come.
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -210,6 +225,7 @@ def read_topics(bootstrap_servers: str, topics: Sequence[str]) -> list[Delivery]
     )
     try:
         ends = {place: end for topic in topics for place, end in _ends(consumer, topic)}
+        ends |= {place: max(ends[place], end) for place, end in (at_least or {}).items()}
         consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in ends])
         return [_delivery(message) for message in _messages(consumer, ends)]
     finally:
