@@ -15,7 +15,7 @@ import psycopg
 from django.db import connection
 from psycopg import sql
 
-HANG_SECONDS = 120
+HANG_SECONDS = 240
 
 
 def libpq() -> dict[str, str]:
