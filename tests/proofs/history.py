@@ -78,13 +78,16 @@ class Verdict:
     scattered: tuple[tuple[str, str], ...] = ()
     """Keys on several partitions, hence in no order."""
     duplicates: tuple[Duplicate, ...] = ()
+    evidence: tuple[tuple[Stored, Delivery | None], ...] = field(default=(), compare=False)
+    """Each false receipt with what lies where it points to."""
 
     @property
     def faults(self) -> dict[str, str]:
         """Everything that no crash excuses, by name."""
         names = ("lost", "vanished", "phantoms", "resurrected", "unsent", "false_receipts", "inversions", "scattered")
         found = {name: getattr(self, name) for name in names if getattr(self, name)}
-        return {name: f"{len(entries)}, such as {entries[:_SHOWN]}" for name, entries in found.items()}
+        shown = found | ({"false_receipts": self.evidence} if self.evidence else {})
+        return {name: f"{len(entries)}, such as {entries[:_SHOWN]}" for name, entries in shown.items()}
 
     def duplicates_by_kill(self, kills: Sequence[float], *, slack: float = 0.5) -> tuple[Counter[int], list[Duplicate]]:
         """How many each kill (seconds since 1970) explains, and those that none does.
@@ -117,13 +120,15 @@ class History:
         first, duplicates = self._first_deliveries()
         said_committed = {event for event, committed in self.journal.items() if committed}
         said_rolled_back = self.journal.keys() - said_committed
+        false = list(self._false_receipts())
         return Verdict(
             lost=tuple(sorted(rows.keys() - first.keys())),
             vanished=tuple(sorted(said_committed - rows.keys())),
             phantoms=tuple(sorted(first.keys() - rows.keys())),
             resurrected=tuple(sorted(said_rolled_back & (rows.keys() | first.keys()))),
             unsent=tuple(sorted(event.event_id for event in self.stored if event.status != "sent")),
-            false_receipts=tuple(sorted(self._false_receipts())),
+            false_receipts=tuple(sorted(event.event_id for event, _ in false)),
+            evidence=tuple(false),
             inversions=tuple(_inversions(first.values())),
             scattered=tuple(sorted(_scattered(self.deliveries))),
             duplicates=tuple(duplicates),
@@ -138,13 +143,14 @@ class History:
                 duplicates.append(Duplicate(known, delivery))
         return first, duplicates
 
-    def _false_receipts(self) -> Iterator[int]:
-        places: dict[tuple[str, int | None, int | None], int] = {
-            (each.topic, each.partition, each.offset): each.event_id for each in self.deliveries
+    def _false_receipts(self) -> Iterator[tuple[Stored, Delivery | None]]:
+        places: dict[tuple[str, int | None, int | None], Delivery] = {
+            (each.topic, each.partition, each.offset): each for each in self.deliveries
         }
         for event in self.stored:
-            if event.status == "sent" and places.get((event.topic, event.partition, event.offset)) != event.event_id:
-                yield event.event_id
+            there = places.get((event.topic, event.partition, event.offset))
+            if event.status == "sent" and (there is None or there.event_id != event.event_id):
+                yield event, there
 
 
 def _inversions(first: Iterable[Delivery]) -> Iterator[tuple[Delivery, Delivery]]:
