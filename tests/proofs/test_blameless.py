@@ -95,11 +95,11 @@ def test_b5_poison_is_one_events_trouble(open_room: OpenRoom) -> None:
     """One event larger than the topic takes, among ten thousand of its tenant."""
     room, broker = open_room()
     small = f"{room.stage.topic}-small"
-    create_topic(broker, small, **{"max.message.bytes": "2000"})
+    create_topic(broker, small, **{"max.message.bytes": "300000"})
     room.stage.topic = small
     half = size(1_000, 5_000)
     room.stage.seed({"acme": half}, payload_bytes=100)
-    poison = enqueue(topic=small, payload={"filler": "x" * 5_000}, tenant_id="acme", autocommit=True).event_id
+    poison = enqueue(topic=small, payload={"filler": "x" * 400_000}, tenant_id="acme", autocommit=True).event_id
     room.stage.seed({"acme": half}, payload_bytes=100, first=half + 1)
     room.start_relays("counts", "counts")
     wait_until(lambda: not OutboxEvent.objects.filter(status__in=["pending", "scheduled"]).exists())

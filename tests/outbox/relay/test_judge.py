@@ -1,0 +1,61 @@
+"""Whose fault the failures of a settle are, and what they burn."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError
+
+from outbox.relay.blame import GRACE_SECONDS
+from outbox.relay.judge import Judge
+from outbox.relay.session import Connection
+from outbox.relay.settle import CircuitReport, Failed, Settle
+
+CODE = KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
+def failed(
+    number: int, *, tenant: str = "acme", topic: str = "orders", suspect: bool = True, spared: bool = False
+) -> Failed:
+    return Failed(tenant, number, 1.0, CODE, "refused", "no", topic=topic, suspect=suspect, spared=spared)
+
+
+def judged(session: Connection, *events: Failed, after: float = GRACE_SECONDS) -> Settle:
+    """The second of two such settles, so long after the first."""
+    moments = iter([0.0, after])
+    judge = Judge(clock=lambda: next(moments))
+    for _ in range(2):
+        job = Settle(failed=list(events), reports=[CircuitReport(name, 1, 0) for name in {e.tenant for e in events}])
+        judge.judge(session, job)
+    return job
+
+
+def told(job: Settle) -> dict[str, list[str]]:
+    return {report.tenant: report.failed for report in job.reports}
+
+
+def test_a_tenant_that_fails_alone_is_told_of_and_its_attempts_are_burned(session: Connection) -> None:
+    job = judged(session, failed(1), failed(2))
+    assert told(job) == {"acme": ["refused", "refused"]}
+    assert len(job.failed) == 2
+
+
+def test_trouble_that_has_just_begun_is_nobodys(session: Connection) -> None:
+    assert told(judged(session, failed(1), after=GRACE_SECONDS / 2)) == {"acme": []}
+
+
+def test_two_tenants_on_one_topic_are_not_told_of(session: Connection) -> None:
+    job = judged(session, failed(1), failed(2, tenant="globex"), failed(3, tenant="globex", topic="own"))
+    assert told(job) == {"acme": [], "globex": ["refused"]}
+    assert len(job.failed) == 3
+
+
+def test_a_failed_probe_burns_nothing_unless_the_topic_is_to_blame(session: Connection) -> None:
+    alone = judged(session, failed(1, spared=True), after=0.0)
+    assert (told(alone), alone.failed) == ({"acme": ["refused"]}, [])
+    shared = judged(session, failed(1, spared=True), failed(2, tenant="globex"))
+    assert [event.event_id for event in shared.failed] == [1, 2]
+
+
+def test_poison_is_burned_and_told_of_nobody(session: Connection) -> None:
+    job = judged(session, failed(1, suspect=False, spared=True))
+    assert told(job) == {"acme": []}
+    assert len(job.failed) == 1
