@@ -225,6 +225,11 @@ class Lane:
         if not self.hungry:
             self.hungry, self.predicted = True, 1
 
+    @property
+    def expects_work(self) -> bool:
+        """Something is left, as far as is known. A look for what nobody told of is no sign of it."""
+        return self.hungry and (self.woken or self.predicted > 1 or self.rewind_to is not None)
+
     def wake(self) -> None:
         self.woken = True
         self.look_again()

@@ -55,7 +55,7 @@ class Outcomes:
     def _release(self, lane: Lane) -> LaneState:
         floor = lane.floor_once_settled_to(lane.cursor)
         # Behind an open circuit nothing waits for its turn, so no credit is saved up.
-        return self._state(lane, floor=floor, has_work=lane.hungry and not lane.paused and lane.circuit.closed)
+        return self._state(lane, floor=floor, has_work=lane.expects_work and not lane.paused and lane.circuit.closed)
 
     def _add_acknowledged(self, job: Settle, lane: Lane) -> int:
         acknowledged = len(lane.ids)

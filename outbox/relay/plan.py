@@ -9,6 +9,9 @@ from statistics import fmean
 from outbox.relay.fairness import PAGE_BYTES, Claim, shares
 from outbox.relay.lanes import UNLIMITED, Lane
 
+MOST_ISOLATED = 100
+"""Events of a round for a lane under suspicion: each is a batch of its own, and all have one deadline."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -33,7 +36,7 @@ def plan(
 ) -> Plan:
     """A round of about `budget` events, shared by start-time fair queuing among lanes below the ceiling."""
     ready = [lane for lane in lanes if _is_ready(lane, now) and lane.virtual_time <= ceiling]
-    allowed = [(lane, lane.allowance(now_us)) for lane in ready]
+    allowed = [(lane, _allowance(lane, now, now_us)) for lane in ready]
     part = [(lane, most) for lane, most in allowed if most >= 1]
     if not part:
         return Plan([], [], virtual_now)
@@ -52,6 +55,11 @@ def _is_ready(lane: Lane, now: float) -> bool:
     if lane.rewind_to is not None:
         lane.apply_rewind()
     return lane.may_fetch(now)
+
+
+def _allowance(lane: Lane, now: float, now_us: int) -> float:
+    allowance = lane.allowance(now_us)
+    return min(allowance, MOST_ISOLATED) if lane.suspect_until > now else allowance
 
 
 def _end_idleness(lane: Lane, virtual_now: float) -> None:

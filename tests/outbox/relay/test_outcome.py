@@ -104,7 +104,16 @@ def test_a_released_lane_starts_again_before_what_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "has_work"), [({"hungry": True}, True), ({"hungry": False}, False), ({"paused": True}, False)]
+    ("changes", "has_work"),
+    [
+        ({"hungry": True}, True),
+        ({"hungry": False}, False),
+        ({"paused": True}, False),
+        # About to look whether there is something: if that counted, idle time would be saved up.
+        ({"hungry": True, "woken": False, "predicted": 1}, False),
+        ({"hungry": True, "woken": True, "predicted": 1}, True),
+        ({"hungry": True, "woken": False, "predicted": 1, "rewind_to": 5}, True),
+    ],
 )
 def test_a_released_lane_says_whether_it_has_work(changes: dict[str, Any], has_work: bool) -> None:
     assert outcomes().job([lane(leaving=True, **changes)]).released[0].has_work is has_work

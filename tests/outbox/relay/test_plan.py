@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from outbox.relay.fairness import PAGE_BYTES
 from outbox.relay.lanes import UNLIMITED, Failure, Lane
-from outbox.relay.plan import Plan, plan
+from outbox.relay.plan import MOST_ISOLATED, Plan, plan
 from tests.outbox.relay.conftest import lane
 
 SECOND_US = 1_000_000
@@ -154,6 +154,12 @@ def test_an_event_larger_than_a_round_goes_alone() -> None:
 def test_what_a_rate_allows_bounds_a_round() -> None:
     part = planned([lane("a", rate=1_000.0), lane("b")])
     assert quotas(part) == {"a": 101, "b": 899}
+
+
+def test_a_lane_under_suspicion_sends_no_more_than_can_be_delivered_one_by_one() -> None:
+    part = planned([lane("a", suspect_until=10.1), lane("b"), lane("c", suspect_until=9.9)])
+    assert quotas(part)["a"] == MOST_ISOLATED
+    assert quotas(part)["c"] > MOST_ISOLATED
 
 
 # Going back
