@@ -8,6 +8,8 @@ import pytest
 from confluent_kafka import KafkaError
 from pytest_django import Settings
 
+from circuits.errors import StoreUnavailable
+from circuits.store import Store
 from outbox.relay.circuit import FEW
 from outbox.relay.lanes import ID, Lane, Row
 from tests.outbox.relay.conftest import PATIENT, Driver, MakeRelay, Tables, consumed
@@ -208,6 +210,25 @@ def test_the_healthy_path_has_no_thread_and_no_row(driver: Driver, tables: Table
     driver.drain()
     assert driver.steering.desk._thread is None
     assert tables.execute("SELECT * FROM circuits_tenant_circuits") == []
+
+
+def test_where_circuits_cannot_be_reached_publishing_goes_on(
+    driver: Driver, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the tenants wait whose circuit is half-open; what happens is told to nobody."""
+
+    def refuse(*_: object, **__: object) -> Any:
+        raise StoreUnavailable("gone")
+
+    for name in ("read", "read_many", "apply"):
+        monkeypatch.setattr(Store, name, refuse)
+    tables.execute(
+        "INSERT INTO circuits_tenant_circuits (tenant_id, name, state, epoch, open_until)"
+        " VALUES ('acme', 'publish', 'open', 7, now())"
+    )
+    tables.add_many(50)
+    driver.until(lambda: tables.count("sent") == 50)
+    assert circuit(tables)["epoch"] == 7
 
 
 # Staff
