@@ -26,8 +26,11 @@ class BrokerUnavailable(SomabrainError):
 
 
 @contextmanager
-def provided(kind: str | None, *, log: Path) -> Iterator[str]:
-    """The address of a broker that runs at least until the end of the block. `kind` is one of `KINDS`, or any."""
+def provided(kind: str | None, *, log: Path, refuse: tuple[str, int] | None = None) -> Iterator[str]:
+    """The address of a broker that runs at least until the end of the block. `kind` is one of `KINDS`, or any.
+
+    `refuse`: a topic that a mock broker of the demo's own refuses for so many seconds.
+    """
     given = settings.KAFKA.get("bootstrap.servers")
     if given:
         if kind is not None:
@@ -40,7 +43,8 @@ def provided(kind: str | None, *, log: Path) -> Iterator[str]:
             raise BrokerUnavailable(f"A {notice.kind} broker runs already, process {notice.pid}: stop it first.")
         yield notice.bootstrap_servers
         return
-    process = Leashed([sys.executable, "manage.py", command], log=log, environment=os.environ)
+    refusing = ["--refuse", refuse[0], "--refuse-seconds", str(refuse[1])] if refuse and announced_as == "mock" else []
+    process = Leashed([sys.executable, "manage.py", command, *refusing], log=log, environment=os.environ)
     try:
         yield _address(process, patience=patience)
     finally:

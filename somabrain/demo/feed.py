@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from outbox.kafka.config import client_config
-from somabrain.demo import broker_topics, webhooks
+from somabrain.demo import broker_topics, trouble, webhooks
 from somabrain.demo.application import Application
 from somabrain.demo.comparison import Comparison, Reader
 from somabrain.demo.progress import Observer, Progress
@@ -23,6 +23,7 @@ _LINE_SECONDS = 1.0
 _GENTLE_SECONDS = 0.2
 _BURST_SECONDS = 10.0
 _BURST = 300
+_LOCKED_OUT_SECONDS = 0.5
 # The tenant with the most webhooks makes the noise.
 _NOISY = "codertocat"
 
@@ -69,7 +70,10 @@ def once() -> Outcome:
 
 
 def on_and_on(say: Say) -> None:
-    """Receive every webhook, then a few a second, and a burst of one tenant now and then; never returns."""
+    """Receive every webhook, then a few a second, and a burst of one tenant now and then; never returns.
+
+    Another tenant's topic is refused at first, if the broker is the demo's own mock broker.
+    """
     broker_topics.create(client_config(), webhooks.topics())
     application = Application()
     observer = Observer(application)
@@ -81,8 +85,9 @@ def on_and_on(say: Say) -> None:
     noise = itertools.cycle([each for each in webhooks.recorded() if each.tenant_id == _NOISY])
     gentle = _Rhythm(_GENTLE_SECONDS, lambda: application.receive(next(steady)))
     burst = _Rhythm(_BURST_SECONDS, lambda: application.receive_burst([next(noise) for _ in range(_BURST)]))
+    locked_out = _Rhythm(_LOCKED_OUT_SECONDS, lambda: trouble.receive(application))
     while True:
-        time.sleep(min(each.keep() for each in (gentle, burst, line)))
+        time.sleep(min(each.keep() for each in (gentle, burst, locked_out, line)))
 
 
 class _Rhythm:

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.core.management import call_command
 from django.db import connections
 
-from somabrain.demo import brokers, staff
+from somabrain.demo import brokers, staff, trouble
 from somabrain.demo.services import Services
 from somabrain.embedded.paths import CACHE, private
 from somabrain.errors import SomabrainError
@@ -35,7 +35,8 @@ def once(*, kafka: str | None, say: Say) -> bool:
 def on_and_on(*, kafka: str | None, port: int, say: Say, show: Say) -> None:
     """Until somebody stops it. `say` gets lines to be read, `show` those of which the last is enough."""
     home = _prepare()
-    with brokers.provided(kafka, log=home / "broker.log") as bootstrap_servers:
+    refuse = (trouble.TOPIC, trouble.SECONDS)
+    with brokers.provided(kafka, log=home / "broker.log", refuse=refuse) as bootstrap_servers:
         address = f"127.0.0.1:{_free(port)}"
         say(f"admin   http://{address}/admin/   user {staff.USERNAME}, password {staff.renew()}")
         say(f"broker  {bootstrap_servers}")

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from django.db import DatabaseError
 
+from circuits.models import TenantCircuit
 from outbox.models import EventStatus, OutboxEvent
-from somabrain.demo import webhooks
+from somabrain.demo import trouble, webhooks
 from somabrain.demo.application import Application
 from somabrain.demo.progress import Observer
 from somabrain.models import WebhookDelivery
@@ -59,3 +60,16 @@ def test_progress_tells_what_became_of_the_run_and_of_no_other() -> None:
     assert (progress.committed, progress.published, progress.dead, progress.pending) == (10, 6, 1, 3)
     assert "committed 10  published 6  pending 3" in progress.line()
     assert "dead letters 1" in progress.line()
+
+
+def test_what_waits_behind_an_open_circuit_is_told_apart() -> None:
+    application = Application()
+    trouble.receive(application)
+    application.receive(webhooks.recorded()[0])
+    assert (Observer(application).look().pending, Observer(application).look().blocked) == (2, 0)
+    TenantCircuit.objects.create(
+        tenant_id=trouble.TENANT, name="publish", state="open", open_until="2100-01-01T00:00:00Z"
+    )
+    progress = Observer(application).look()
+    assert (progress.committed, progress.published, progress.pending, progress.blocked) == (2, 0, 1, 1)
+    assert "circuit open: locked-out, 1 blocked" in progress.line()

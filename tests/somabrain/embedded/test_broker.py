@@ -5,9 +5,10 @@ import signal
 import subprocess
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from tests.somabrain.embedded.conftest import Checkout
+from tests.support.waiting import wait_until
 
 FIND = """
 import os
@@ -37,6 +38,20 @@ def test_others_find_the_broker_and_can_use_it(checkout: Checkout) -> None:
     producer = Producer(config)
     producer.produce("news", b"x")
     assert producer.flush(30) == 0
+
+
+def test_a_topic_is_refused_for_a_while(checkout: Checkout) -> None:
+    broker = checkout.start("manage.py", "mock_broker", "--refuse", "closed", "--refuse-seconds", "10")
+    assert broker.stdout is not None
+    assert broker.stdout.readline()
+    producer = Producer(json.loads(checkout.run("-c", FIND).stdout))
+
+    def code(topic: str) -> int:
+        error = producer.list_topics(topic, timeout=30).topics[topic].error
+        return 0 if error is None else error.code()
+
+    assert (code("news"), code("closed")) == (0, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    wait_until(lambda: code("closed") == 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

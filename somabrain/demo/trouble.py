@@ -1,0 +1,38 @@
+"""One tenant whose topic the broker refuses for a while: its circuit opens, and closes by itself."""
+
+from __future__ import annotations
+
+import itertools
+
+from django.db import connection, transaction
+
+from outbox.api import enqueue
+from somabrain.demo.application import Application
+
+TENANT = "locked-out"
+TOPIC = "locked-out.orders"
+SECONDS = 35
+"""How long the demo's own broker refuses the topic, from its start on; the webhooks take the first few of them."""
+
+_numbers = itertools.count(1)
+
+
+def receive(application: Application) -> None:
+    """Commit one event of the tenant."""
+    number = next(_numbers)
+    with transaction.atomic():
+        enqueue(
+            topic=TOPIC,
+            payload={"order": number},
+            tenant_id=TENANT,
+            partition_key=f"order-{number}",
+            dedupe_key=f"{application.name}{TENANT}-{number:09}",
+        )
+    application.committed += 1
+
+
+def behind_open_circuits() -> frozenset[str]:
+    """Tenants of which nothing may be published now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tenant_id FROM circuits_now WHERE name = 'publish' AND NOT may_call")
+        return frozenset(row[0] for row in cursor.fetchall())
