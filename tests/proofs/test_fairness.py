@@ -65,7 +65,9 @@ def test_f2_equal_tenants_with_unequal_backlogs_get_equal_shares(stage: Stage) -
         left = {name: count - got[name] for name, count in left.items()}
     stage.stop_relays()
     judge(
-        least("F2", f"Jain index, the worst of {len(indices)} windows", min(indices), 0.99, small=0.5),
+        # In one second another process may have the whole of a small machine, and a relay nothing.
+        least("F2", f"Jain index, the worst of {len(indices)} windows", min(indices), 0.99),
+        least("F2", f"Jain index, the median of {len(indices)} windows", median(indices), 0.99, small=0.5),
         most("F2", "farthest from its max-min share", worst, 0.03),
     )
 
