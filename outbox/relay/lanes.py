@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from confluent_kafka import KafkaError
+
 from outbox.relay.circuit import LaneCircuit
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Message
+    from confluent_kafka import Message
 
     from outbox.kafka.producer import Sender
     from outbox.relay.late import Sample
@@ -17,6 +19,7 @@ Row = tuple[Any, ...]
 N, ID, TOPIC, DEDUPE_KEY, PARTITION_KEY, PAYLOAD, CREATED, ATTEMPTS, HEADERS, BYTES = range(10)
 
 UNLIMITED = float("inf")
+NO_OFFSET: int = KafkaError.DUPLICATE_SEQUENCE_NUMBER
 
 
 class Failure(NamedTuple):
@@ -137,9 +140,14 @@ class Lane:
         """The delivery callback. The lists are looked up now: those of the last settle belong to its thread."""
         self.outstanding -= 1
         if error is None:
+            offset = message.offset()
+            if offset is None:
+                # librdkafka takes "duplicate sequence number" for a delivery. The event may be on no topic.
+                self.fail(row, NO_OFFSET, "acknowledged as a repetition, without an offset")
+                return
             self.ids.append(row[1])
             self.partitions.append(message.partition())
-            self.offsets.append(message.offset())
+            self.offsets.append(offset)
         else:
             self.fail(row, error.code(), error.str(), batched=not self.isolated)
 

@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outbox.relay.failures import FailureClass, classify
 from outbox.relay.lanes import UNLIMITED, Lane, Row
 from tests.outbox.relay.conftest import lane
 
@@ -17,13 +18,13 @@ NOW_US = 1_000_000 * SECOND_US
 class Receipt:
     """What a delivery report says of a delivered message."""
 
-    def __init__(self, partition: int, offset: int) -> None:
+    def __init__(self, partition: int, offset: int | None) -> None:
         self._place = (partition, offset)
 
     def partition(self) -> int:
         return self._place[0]
 
-    def offset(self) -> int:
+    def offset(self) -> int | None:
         return self._place[1]
 
 
@@ -45,6 +46,17 @@ def test_an_acknowledgement_is_kept_with_its_receipt() -> None:
     report(sent, row(2))
     assert (sent.ids, sent.partitions, sent.offsets) == ([1, 2], [3, 3], [41, 42])
     assert sent.outstanding == 0
+
+
+def test_an_acknowledgement_without_an_offset_is_none() -> None:
+    """Of a message that the broker calls a repetition. It was found to be on no topic."""
+    sent = lane(outstanding=1)
+    nowhere: Any = Receipt(3, None)
+    sent.report(row(1), None, nowhere)
+    assert (sent.ids, sent.outstanding) == ([], 0)
+    (failure,) = sent.failures
+    assert classify(failure.code) is FailureClass.TRANSIENT
+    assert sent.rewind_to == 100
 
 
 def test_a_report_during_a_settle_goes_to_the_lanes_lists_of_now() -> None:
