@@ -125,7 +125,7 @@ class Relay:
                 lane.rewind(0, predicted=1)
         self.steering.hear(now)
         self.steering.steer(now)
-        self.steering.submit(self._outcomes)
+        self._settle_late_reports()
         if not self._senders.usable(self.steering.busy.values(), now):
             return False
         self._publisher.resume(self._tenure.lanes.values())
@@ -202,6 +202,12 @@ class Relay:
         while self._senders.outstanding > overdue and time.monotonic() < until:
             self._senders.poll(0.002)
             self._express_if_woken()
+
+    def _settle_late_reports(self) -> None:
+        """What was reported after its round goes into a settle before the next round, or three would be unsettled."""
+        if self.steering.settling and self.steering.reported:
+            self._await_settle()
+        self.steering.submit(self._outcomes)
 
     def _await_settle(self) -> None:
         """What is produced but not settled stays below two rounds."""

@@ -183,6 +183,11 @@ class Steering:
     def settling(self) -> bool:
         return bool(self._settling)
 
+    @property
+    def reported(self) -> bool:
+        """Whether something is acknowledged and in no settle yet."""
+        return any(lane.ids for lane in self.busy.values())
+
     def submit(self, outcomes: Outcomes) -> None:
         """Hands what has been reported to the settle thread, unless it is still at the last round's."""
         if self._settling or not self.busy:

@@ -58,7 +58,7 @@ def test_b4_an_outage_of_the_broker_is_nobodys_fault(open_room: OpenRoom) -> Non
     """A hundred tenants with a backlog; two relays find out, and one circuit opens, once."""
     room, broker = open_room()
     apart = size(1, 8)
-    room.stage.seed(dict.fromkeys(TENANTS, size(400, 12_000)))
+    room.stage.seed(dict.fromkeys(TENANTS, size(1_500, 12_000)))
     room.start_relays("counts", "counts")
     wait_until(lambda: sent() > 0)
     before = room.stage.wait_while_at_work(apart)

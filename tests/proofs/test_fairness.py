@@ -75,7 +75,7 @@ def test_f2_equal_tenants_with_unequal_backlogs_get_equal_shares(stage: Stage) -
 @pytest.mark.timeout(300)
 def test_f3_weights_are_kept_within_three_percent(stage: Stage) -> None:
     """Weights 5:3:2, three lanes, one relay, while all three have a backlog."""
-    backlog = size(40_000, 400_000)
+    backlog = size(80_000, 400_000)
     TenantPolicy.objects.bulk_create(TenantPolicy(tenant_id=name, weight=weight) for name, weight in WEIGHTS.items())
     stage.seed(dict.fromkeys(WEIGHTS, backlog))
     stage.start_relays(1)
@@ -85,7 +85,7 @@ def test_f3_weights_are_kept_within_three_percent(stage: Stage) -> None:
     assert max(published.values()) < backlog, "none may have run dry"
     total = sum(published.values())
     farthest = max(abs(published[name] / total - weight / sum(WEIGHTS.values())) for name, weight in WEIGHTS.items())
-    judge(most("F3", "farthest from its share by weight", farthest, 0.03, small=0.03))
+    judge(most("F3", "farthest from its share by weight", farthest, 0.03, small=0.1))
 
 
 @pytest.mark.timeout(300)
