@@ -85,7 +85,7 @@ def test_f3_weights_are_kept_within_three_percent(stage: Stage) -> None:
     assert max(published.values()) < backlog, "none may have run dry"
     total = sum(published.values())
     farthest = max(abs(published[name] / total - weight / sum(WEIGHTS.values())) for name, weight in WEIGHTS.items())
-    judge(most("F3", "farthest from its share by weight", farthest, 0.03, small=0.1))
+    judge(most("F3", "farthest from its share by weight", farthest, 0.03, small=0.03))
 
 
 @pytest.mark.timeout(300)
