@@ -1,23 +1,18 @@
-"""Every setting of the circuits, typed, with its default and its bounds.
-
-A setting is a Django setting of the same name; a string, as the environment gives it, is parsed.
-"""
+"""Every setting of the circuits, typed, with its default and its bounds."""
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
-from enum import StrEnum
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
-from django.conf import settings as django_settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from circuits.errors import InvalidSetting
 from circuits.policy import BOUNDS, MODE_HELP, Bounds, Mode, Policy
+from circuits.typed_settings import TypedSettings
 
 PREFIX = "CIRCUITS_"
 
@@ -75,9 +70,28 @@ class CircuitSettings:
         return Policy(**{each.name: getattr(self, each.name) for each in fields(Policy)})
 
 
-def get() -> CircuitSettings:
-    """The settings as they stand. Raises `InvalidSetting` for the first one that is wrong."""
-    return _read()
+def _out_of_bounds(value: int | float, metadata: Mapping[str, Any]) -> str | None:
+    bounds: Bounds | None = metadata.get("bounds")
+    return bounds.problem(value) if bounds else None
+
+
+def _contradictions(values: CircuitSettings) -> list[InvalidSetting]:
+    if values.reset_interval <= values.max_reset_interval:
+        return []
+    reason = f"must be at most {PREFIX}MAX_RESET_INTERVAL={values.max_reset_interval:g}"
+    return [InvalidSetting(f"{PREFIX}RESET_INTERVAL", values.reset_interval, reason)]
+
+
+_settings = TypedSettings(
+    CircuitSettings,
+    prefix=PREFIX,
+    problem=InvalidSetting,
+    out_of_bounds=_out_of_bounds,
+    contradictions=_contradictions,
+)
+get = _settings.get
+problems = _settings.problems
+setting_name = _settings.name
 
 
 @lru_cache(maxsize=1)
@@ -86,99 +100,7 @@ def policy() -> Policy:
     return get().policy()
 
 
-def problems() -> list[InvalidSetting]:
-    """Everything wrong with the settings, not only the first."""
-    found: list[InvalidSetting] = [_unknown(name) for name in _given() if name not in _by_setting_name()]
-    values: dict[str, Any] = {}
-    for each in fields(CircuitSettings):
-        try:
-            values[each.name] = _value(each)
-        except InvalidSetting as error:
-            found.append(error)
-    return found or _contradictions(CircuitSettings(**values))
-
-
-def setting_name(each: Field[Any]) -> str:
-    """The name under which a field stands in Django settings and in the environment."""
-    return PREFIX + each.name.upper()
-
-
-@lru_cache(maxsize=1)
-def _read() -> CircuitSettings:
-    for problem in problems():
-        raise problem
-    return CircuitSettings(**{each.name: _value(each) for each in fields(CircuitSettings)})
-
-
 @receiver(setting_changed)
 def _forget(*, setting: str, **_: Any) -> None:
     if setting.startswith(PREFIX):
-        _read.cache_clear()
         policy.cache_clear()
-
-
-def _by_setting_name() -> dict[str, Field[Any]]:
-    return {setting_name(each): each for each in fields(CircuitSettings)}
-
-
-def _given() -> list[str]:
-    return [name for name in dir(django_settings) if name.startswith(PREFIX)]
-
-
-def _unknown(name: str) -> InvalidSetting:
-    known = ", ".join(sorted(_by_setting_name()))
-    return InvalidSetting(name, getattr(django_settings, name), f"no such setting; known are {known}")
-
-
-def _value(each: Field[Any]) -> Any:
-    name = setting_name(each)
-    value = _parse(name, getattr(django_settings, name, each.default), _types()[each.name])
-    bounds: Bounds = each.metadata["bounds"] if "bounds" in each.metadata else Bounds(help="")
-    if isinstance(value, int | float) and not isinstance(value, bool) and (problem := bounds.problem(value)):
-        raise InvalidSetting(name, value, problem)
-    return value
-
-
-@lru_cache(maxsize=1)
-def _types() -> Mapping[str, Any]:
-    return typing.get_type_hints(CircuitSettings)
-
-
-def _parse(name: str, raw: Any, wanted: Any) -> Any:
-    if wanted is bool:
-        return _boolean(name, raw)
-    if issubclass(wanted, StrEnum):
-        return _choice(name, raw, wanted)
-    if isinstance(raw, bool) or (wanted is str and not isinstance(raw, str)):
-        raise InvalidSetting(name, raw, f"must be a {wanted.__name__}")
-    try:
-        value = wanted(raw)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise InvalidSetting(name, raw, f"must be a {wanted.__name__}") from error
-    if wanted is int and isinstance(raw, float) and raw != value:
-        raise InvalidSetting(name, raw, "must be a whole number")
-    return value
-
-
-def _boolean(name: str, raw: Any) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    try:
-        return words[str(raw).strip().lower()]
-    except KeyError:
-        raise InvalidSetting(name, raw, "must be true or false") from None
-
-
-def _choice(name: str, raw: Any, wanted: type[StrEnum]) -> StrEnum:
-    try:
-        return wanted(str(raw).strip().lower())
-    except ValueError:
-        raise InvalidSetting(name, raw, f"must be {' or '.join(wanted)}") from None
-
-
-def _contradictions(values: CircuitSettings) -> list[InvalidSetting]:
-    if values.reset_interval <= values.max_reset_interval:
-        return []
-    reason = f"must be at most {PREFIX}MAX_RESET_INTERVAL={values.max_reset_interval:g}"
-    return [InvalidSetting(f"{PREFIX}RESET_INTERVAL", values.reset_interval, reason)]

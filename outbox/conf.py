@@ -1,19 +1,12 @@
-"""Every setting of the outbox, typed, with its default and its bounds.
-
-A setting is a Django setting of the same name; a string, as the environment gives it, is parsed.
-"""
+"""Every setting of the outbox, typed, with its default and its bounds."""
 
 from __future__ import annotations
 
-import typing
-from dataclasses import Field, dataclass, field, fields
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings as django_settings
-from django.core.signals import setting_changed
-from django.dispatch import receiver
-
+from circuits.typed_settings import TypedSettings
 from outbox.errors import InvalidSetting
 
 PREFIX = "OUTBOX_"
@@ -30,7 +23,7 @@ class OutboxSettings:
     """A consistent reading of all `OUTBOX_*` settings."""
 
     database: str = _setting("default", "Alias of the database that holds the outbox.")
-    kafka_config: typing.Mapping[str, Any] | str = _setting(
+    kafka_config: Mapping[str, Any] | str = _setting(
         "", "librdkafka settings: a dict, or the dotted path of a function that returns one."
     )
     # Below the upper bound no payload of any shape meets PostgreSQL's limits on jsonb, the first of which is an array
@@ -99,112 +92,15 @@ class OutboxSettings:
     )
 
 
-def get() -> OutboxSettings:
-    """The settings as they stand. Raises `InvalidSetting` for the first one that is wrong."""
-    return _read()
-
-
-def problems() -> list[InvalidSetting]:
-    """Everything wrong with the settings, not only the first."""
-    found: list[InvalidSetting] = [_unknown(name) for name in _given() if name not in _by_setting_name()]
-    values: dict[str, Any] = {}
-    for each in fields(OutboxSettings):
-        try:
-            values[each.name] = _value(each)
-        except InvalidSetting as error:
-            found.append(error)
-    return found or _contradictions(OutboxSettings(**values))
-
-
-@lru_cache(maxsize=1)
-def _read() -> OutboxSettings:
-    for problem in problems():
-        raise problem
-    return OutboxSettings(**{each.name: _value(each) for each in fields(OutboxSettings)})
-
-
-@receiver(setting_changed)
-def _forget(*, setting: str, **_: Any) -> None:
-    if setting.startswith(PREFIX):
-        _read.cache_clear()
-
-
-def setting_name(each: Field[Any]) -> str:
-    """The name under which a field stands in Django settings and in the environment."""
-    return PREFIX + each.name.upper()
-
-
-def _by_setting_name() -> dict[str, Field[Any]]:
-    return {setting_name(each): each for each in fields(OutboxSettings)}
-
-
-def _given() -> list[str]:
-    return [name for name in dir(django_settings) if name.startswith(PREFIX)]
-
-
-def _unknown(name: str) -> InvalidSetting:
-    known = ", ".join(sorted(_by_setting_name()))
-    return InvalidSetting(name, getattr(django_settings, name), f"no such setting; known are {known}")
-
-
-def _value(each: Field[Any]) -> Any:
-    name = setting_name(each)
-    raw = getattr(django_settings, name, each.default)
-    wanted = _types()[each.name]
-    value = _parse(name, raw, wanted)
-    _check_bounds(name, value, each.metadata)
-    return value
-
-
-@lru_cache(maxsize=1)
-def _types() -> dict[str, Any]:
-    return typing.get_type_hints(OutboxSettings)
-
-
-def _parse(name: str, raw: Any, wanted: Any) -> Any:
-    kinds = typing.get_args(wanted)
-    if type(None) in kinds:
-        if raw is None or raw == "":
-            return None
-        wanted = next(kind for kind in kinds if kind is not type(None))
-    elif kinds:
-        # Only OUTBOX_KAFKA_CONFIG, which outbox.kafka.config examines.
-        return raw
-    if wanted is bool:
-        return _boolean(name, raw)
-    if isinstance(raw, bool) or (wanted is str and not isinstance(raw, str)):
-        raise InvalidSetting(name, raw, f"must be a {wanted.__name__}")
-    try:
-        value = wanted(raw)
-    except (TypeError, ValueError) as error:
-        raise InvalidSetting(name, raw, f"must be a {wanted.__name__}") from error
-    if wanted is int and isinstance(raw, float) and raw != value:
-        raise InvalidSetting(name, raw, "must be a whole number")
-    return value
-
-
-def _boolean(name: str, raw: Any) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    try:
-        return words[str(raw).strip().lower()]
-    except KeyError:
-        raise InvalidSetting(name, raw, "must be true or false") from None
-
-
-def _check_bounds(name: str, value: Any, bounds: typing.Mapping[str, Any]) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return
+def _out_of_bounds(value: int | float, bounds: Mapping[str, Any]) -> str | None:
     low, above, high = bounds["at_least"], bounds["above"], bounds["at_most"]
     if low is not None and not value >= low:
-        raise InvalidSetting(name, value, f"must be at least {low}")
+        return f"must be at least {low}"
     if above is not None and not value > above:
-        raise InvalidSetting(name, value, f"must be above {above}")
+        return f"must be above {above}"
     if high is not None and not value <= high:
-        raise InvalidSetting(name, value, f"must be at most {high}")
-    if isinstance(value, float) and value == float("inf"):
-        raise InvalidSetting(name, value, "must be finite")
+        return f"must be at most {high}"
+    return "must be finite" if value == float("inf") else None
 
 
 def _contradictions(values: OutboxSettings) -> list[InvalidSetting]:
@@ -252,3 +148,15 @@ def _contradictions(values: OutboxSettings) -> list[InvalidSetting]:
             )
         )
     return found
+
+
+_settings = TypedSettings(
+    OutboxSettings,
+    prefix=PREFIX,
+    problem=InvalidSetting,
+    out_of_bounds=_out_of_bounds,
+    contradictions=_contradictions,
+)
+get = _settings.get
+problems = _settings.problems
+setting_name = _settings.name

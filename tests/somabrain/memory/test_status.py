@@ -33,6 +33,14 @@ def fail(service: MemoryService, times: int) -> None:
             service.recall("tea")
 
 
+def is_let_through(service: MemoryService) -> bool:
+    try:
+        service.recall("tea")
+    except CircuitOpen:
+        return False
+    return True
+
+
 @pytest.fixture
 def service(backend: HttpMemoryBackend) -> MemoryService:
     return MemoryService(backend, "acme")
@@ -132,8 +140,8 @@ def test_the_first_success_after_the_interval_closes_it(service: MemoryService, 
     memory.status = 500
     fail(service, 1)
     memory.status = 200
-    wait_until(lambda: service.get_circuit_state()["state"] == "half_open")
-    service.recall("tea")
+    # The process's clock may be a moment behind the database's.
+    wait_until(lambda: is_let_through(service))
     assert service.get_circuit_state()["state"] == "closed"
 
 
