@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from outbox.admin.base import ReadOnlyAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from somabrain.models import QueuedWrite, WebhookDelivery
 
 

@@ -11,9 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from circuits.admin.base import BoundedAdmin
 from circuits.admin.decisions import DECISIONS, Decision
 from circuits.admin.forms import CircuitForm, ThresholdForm
+from circuits.console.lists import BoundedAdmin
 from circuits.errors import CircuitError
 from circuits.models import TenantCircuit
 from circuits.operations import listing, thresholds

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from circuits.admin.base import BoundedAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from circuits.models import CircuitTransition
 
 
 @admin.register(CircuitTransition)
-class TransitionAdmin(BoundedAdmin):
+class TransitionAdmin(ReadOnlyAdmin):
     """What moved circuits, the newest first. Nobody can change it."""
 
     list_display = (
@@ -30,7 +28,6 @@ class TransitionAdmin(BoundedAdmin):
     sortable_by = ()
     search_fields = ("tenant_id",)
     search_help_text = "A tenant, or a tenant and the name of a circuit: acme publish."
-    actions = None
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CircuitTransition], search_term: str
@@ -41,12 +38,3 @@ class TransitionAdmin(BoundedAdmin):
         if len(words) > 1:
             queryset = queryset.filter(name=words[1])
         return queryset, False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from outbox.admin.base import ReadOnlyAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from outbox.models import OperatorAction
 
 
@@ -16,6 +16,7 @@ from outbox.models import OperatorAction
 class ActionAdmin(ReadOnlyAdmin):
     """What operators did, the latest first. The database refuses to change it."""
 
+    tenant_field = None
     list_display = ("at", "actor", "source", "verb", "asked_for", "counted", "reason", "address")
     list_display_links = ("at",)
     ordering = ("-id",)

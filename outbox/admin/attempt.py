@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from outbox.admin.base import ReadOnlyAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from outbox.models import OutboxAttempt
 
 
@@ -12,6 +12,7 @@ from outbox.models import OutboxAttempt
 class AttemptAdmin(ReadOnlyAdmin):
     """Failed attempts, the latest first."""
 
+    tenant_field = "event__tenant_id"
     list_display = ("id", "event_id", "at", "error_class", "code", "relay_id")
     ordering = ("-id",)
     sortable_by = ("id",)

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 
-from outbox.admin.base import ReadOnlyAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from outbox.models import BacklogCount, TenantBacklog
 from outbox.models.backlog import TenantBacklogQuerySet
 
@@ -44,6 +44,7 @@ class TenantBacklogAdmin(ReadOnlyAdmin):
 class BacklogCountAdmin(ReadOnlyAdmin):
     """The last count of all tenants together."""
 
+    tenant_field = None
     list_display = ("taken_at", "oldest", "tenants", "pending", "scheduled", "failed", "seconds")
 
     @admin.display(description="oldest waited")

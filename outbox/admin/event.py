@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from outbox.admin.base import MOST_LISTED, ReadOnlyAdmin
+from circuits.console.lists import MOST_LISTED, ReadOnlyAdmin
 from outbox.admin.decisions import DECISIONS, Decision, DecisionForm, named
 from outbox.admin.event_list import FILTERS, EventChangeList
 from outbox.admin.operator import operator

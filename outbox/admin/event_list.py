@@ -12,7 +12,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from outbox.admin import base
+from circuits.console import lists
 from outbox.models import EventStatus, OutboxEvent
 from outbox.operations import listing
 from outbox.operations.filters import MOST_IDS, Filter, InvalidFilter
@@ -111,7 +111,7 @@ class EventChangeList(ChangeList):
         if given is None:
             return listing.Page(rows=(), next=None, looked_at=0)
         after = request.GET.get("after") or None
-        return listing.page(given, limit=base.MOST_LISTED, after=after, newest_first=True, using=using)
+        return listing.page(given, limit=lists.MOST_LISTED, after=after, newest_first=True, using=using)
 
 
 def asked(request: HttpRequest, search: str, *, using: str) -> Filter | None:

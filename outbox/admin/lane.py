@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from outbox.admin.base import ReadOnlyAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from outbox.models import OutboxLane
 
 

@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from outbox.admin.base import AnyModelAdmin
+from circuits.console.lists import AnyModelAdmin
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator
 from outbox.errors import OutboxError

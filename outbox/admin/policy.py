@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from outbox.admin.base import BoundedAdmin
+from circuits.console.lists import BoundedAdmin
 from outbox.admin.operator import operator
 from outbox.admin.pausing import PausePages
 from outbox.models import TenantPolicy

@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from outbox.admin.base import ReadOnlyAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from outbox.models import OutboxRelay
 
 
@@ -8,5 +8,6 @@ from outbox.models import OutboxRelay
 class RelayAdmin(ReadOnlyAdmin):
     """The relays that run."""
 
+    tenant_field = None
     list_display = ("id", "host", "pid", "version", "started_at", "heartbeat_at", "lanes", "rate")
     ordering = ("host", "pid")

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from outbox.admin import base
+from circuits.console import lists
 from tests.outbox.operations.rows import event, failed
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_what_cannot_be_asked_for_leads_back_to_the_list(staff: Client, query: d
 
 
 def test_the_list_goes_on_where_it_ends(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "MOST_LISTED", 2)
+    monkeypatch.setattr(lists, "MOST_LISTED", 2)
     rows = [failed(second) for second in range(5)]
     seen: list[int] = []
     query: dict[str, str] = {"status__exact": "failed"}

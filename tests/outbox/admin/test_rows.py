@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from outbox.admin import base
+from circuits.console import lists
 from outbox.api import enqueue
 from outbox.models import (
     BacklogCount,
@@ -132,7 +132,7 @@ def test_the_newest_event_comes_first(staff: Client) -> None:
 
 
 def test_a_list_ends_after_as_many_rows_as_it_says(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "MOST_LISTED", 5)
+    monkeypatch.setattr(lists, "MOST_LISTED", 5)
     for _ in range(8):
         enqueue(topic="orders", payload={})
     assert "5 outbox events" in staff.get(path(OutboxEvent)).text

@@ -1,13 +1,16 @@
-"""What the pages share: nothing can be changed, and no page reads a whole table."""
+"""Lists that cost the same however long the table is, and show a user's own tenants alone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+
+from circuits.console import scope
 
 # Generic for the type checker alone.
 if TYPE_CHECKING:
@@ -31,11 +34,16 @@ class BoundedPaginator(AnyPaginator):
 
 
 class BoundedAdmin(AnyModelAdmin):
-    """A list that costs the same however long the table is."""
+    """What other tenants have does not exist for staff who are limited to some."""
 
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    tenant_field: ClassVar[str | None] = "tenant_id"
+    """The column that says whose a row is; None: rows of nobody, hidden from staff limited to some tenants."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return scope.limited(super().get_queryset(request), request, field=self.tenant_field)
 
 
 class ReadOnlyAdmin(BoundedAdmin):
