@@ -15,6 +15,7 @@ from outbox.models import (
     OperatorAction,
     OutboxAttempt,
     OutboxEvent,
+    OutboxJob,
     OutboxLane,
     OutboxRelay,
     TenantBacklog,
@@ -30,6 +31,7 @@ MODELS: tuple[type[models.Model], ...] = (
     TenantPolicy,
     TenantBacklog,
     BacklogCount,
+    OutboxJob,
     OperatorAction,
     TenantCircuit,
     CircuitTransition,
@@ -74,7 +76,7 @@ def _names(fields: Any) -> str:
 
 
 def _condition(condition: Any) -> str:
-    said = {"gt": "{} > {}", "exact": "{} = {}", "is": "{} is {}"}
+    said = {"gt": "{} > {}", "exact": "{} = {}", "is": "{} is {}", "in": "{} in {}"}
     parts = []
     for child in condition.children:
         if isinstance(child, models.Q):
@@ -84,6 +86,8 @@ def _condition(condition: Any) -> str:
         name, _, operator = lookup.partition("__")
         if operator == "isnull":
             operator, value = "is", "null" if value else "not null"
+        if operator == "in":
+            value = ", ".join(value)
         parts.append(code(said[operator or "exact"].format(name, getattr(value, "value", value))))
     joined = f" {condition.connector.lower()} ".join(sorted(parts))
     return f"not {joined}" if condition.negated else joined

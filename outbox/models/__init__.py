@@ -3,6 +3,7 @@
 from outbox.models.attempt import OutboxAttempt
 from outbox.models.backlog import BacklogCount, TenantBacklog
 from outbox.models.event import EventStatus, OutboxEvent
+from outbox.models.job import JobState, JobVerb, OutboxJob
 from outbox.models.lane import OutboxLane
 from outbox.models.operator_action import ActionSource, OperatorAction
 from outbox.models.policy import TenantPolicy
@@ -12,9 +13,12 @@ __all__ = [
     "ActionSource",
     "BacklogCount",
     "EventStatus",
+    "JobState",
+    "JobVerb",
     "OperatorAction",
     "OutboxAttempt",
     "OutboxEvent",
+    "OutboxJob",
     "OutboxLane",
     "OutboxRelay",
     "TenantBacklog",

@@ -131,6 +131,7 @@ class OutboxEvent(models.Model):
         permissions = (
             ("replay_outboxevent", "Can have outbox events published again"),
             ("discard_outboxevent", "Can discard outbox events"),
+            ("requeue_outboxevent", "Can make retries of outbox events due at once"),
         )
 
     def __str__(self) -> str:
