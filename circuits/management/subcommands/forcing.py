@@ -9,13 +9,16 @@ from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from circuits.management import output
-from circuits.management.people import add_change, add_circuit, ask, duration, moment, operator
-from circuits.management.subcommands.base import Subcommand
+from circuits.management import records
+from circuits.management.arguments import add_change, add_circuit, lasting
 from circuits.operations import listing, steering
+from circuits.terminal import output
+from circuits.terminal.people import account, ask
+from circuits.terminal.values import moment
+from circuits.terminal.verbs import Verb
 
 
-class Deciding(Subcommand):
+class Deciding(Verb):
     """A verb by which staff decide what a circuit does."""
 
     verb: ClassVar[str]
@@ -32,10 +35,10 @@ class Deciding(Subcommand):
         circuit = f"circuit {options['name']!r} of tenant {options['tenant']!r}"
         reason = steering.checked_reason(options["reason"])
         ask(command, f"{self.verb} {circuit}?", options)
-        self.decide(options, tenant_id=options["tenant"], name=options["name"], by=operator(), reason=reason)
+        self.decide(options, tenant_id=options["tenant"], name=options["name"], by=account(), reason=reason)
         if options["json"]:
             row = listing.show(tenant_id=options["tenant"], name=options["name"])
-            output.write_json(command.stdout, output.as_record(row))
+            output.write_json(command.stdout, records.as_record(row))
         else:
             command.stdout.write(f"{self.done} {circuit}.")
 
@@ -47,7 +50,7 @@ class Forcing(Deciding):
         super().add_arguments(parser)
         end = parser.add_mutually_exclusive_group()
         end.add_argument("--until", type=moment, metavar="TIME", help="ends by itself then: 2026-11-23T18:00")
-        end.add_argument("--for", dest="length", type=duration, metavar="AGE", help="ends by itself: 30m, 2h")
+        end.add_argument("--for", dest="length", type=lasting, metavar="AGE", help="ends by itself: 30m, 2h")
 
     def until(self, options: Mapping[str, Any]) -> datetime | None:
         if options["length"] is not None:

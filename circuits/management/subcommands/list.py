@@ -7,16 +7,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from circuits.management import output
-from circuits.management.people import add_json, positive
-from circuits.management.subcommands.base import Subcommand
+from circuits.management import records
+from circuits.management.arguments import add_json
 from circuits.operations import listing
+from circuits.terminal import output
+from circuits.terminal.values import positive
+from circuits.terminal.verbs import Verb
 
 DEFAULT_LIMIT = 100
 _HEAD = ("TENANT", "NAME", "STATE", "FAILURES", "TRIPS", "OPENED", "RETRY", "BY", "REASON")
 
 
-class List(Subcommand):
+class List(Verb):
     help = "Lists circuits by tenant. One that never failed, and for which nothing was decided, is in no list."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,7 +37,7 @@ class List(Subcommand):
         shown = found[: options["limit"]]
         if options["json"]:
             for row in shown:
-                output.write_json(command.stdout, output.as_record(row))
+                output.write_json(command.stdout, records.as_record(row))
         else:
             output.write_table(command.stdout, _HEAD, [_cells(row) for row in shown])
         if len(found) > len(shown):

@@ -8,16 +8,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from circuits.management import output
-from circuits.management.people import USAGE, add_change, add_circuit, ask, operator
-from circuits.management.subcommands.base import Subcommand
+from circuits.management import records
+from circuits.management.arguments import add_change, add_circuit
 from circuits.operations import listing, steering, thresholds
 from circuits.policy import BOUNDS, MODE_HELP, THRESHOLDS, WHOLE_NUMBERS, Mode
+from circuits.terminal import output
+from circuits.terminal.people import USAGE, account, ask
+from circuits.terminal.verbs import Verb
 
 DEFAULT = "default"
 
 
-class Set(Subcommand):
+class Set(Verb):
     help = (
         "Sets thresholds of one circuit; running processes follow within a second. `default` goes back to the default."
     )
@@ -41,11 +43,11 @@ class Set(Subcommand):
         circuit = f"circuit {options['name']!r} of tenant {options['tenant']!r}"
         ask(command, f"Set {told} for {circuit}?", options)
         thresholds.configure(
-            tenant_id=options["tenant"], name=options["name"], by=operator(), reason=reason, changes=changes
+            tenant_id=options["tenant"], name=options["name"], by=account(), reason=reason, changes=changes
         )
         if options["json"]:
             row = listing.show(tenant_id=options["tenant"], name=options["name"])
-            output.write_json(command.stdout, output.as_record(row))
+            output.write_json(command.stdout, records.as_record(row))
         else:
             command.stdout.write(f"Set {told} for {circuit}.")
 

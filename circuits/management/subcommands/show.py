@@ -7,15 +7,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from circuits.management import output
-from circuits.management.people import add_circuit, add_json, positive
-from circuits.management.subcommands.base import Subcommand
+from circuits.management import records
+from circuits.management.arguments import add_circuit, add_json
 from circuits.operations import listing
+from circuits.terminal import output
+from circuits.terminal.values import positive
+from circuits.terminal.verbs import Verb
 
 _HEAD = ("AT", "FROM", "TO", "WHY", "BY", "REASON", "FAILURES", "ERROR")
 
 
-class Show(Subcommand):
+class Show(Verb):
     help = "Shows one circuit: its state, the thresholds that hold, and what moved it."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,8 +31,8 @@ class Show(Subcommand):
         circuit = listing.show(tenant_id=options["tenant"], name=options["name"])
         changes = listing.history(tenant_id=circuit.tenant_id, name=circuit.name, limit=options["history"])
         if options["json"]:
-            history = [output.change_as_record(each) for each in changes]
-            output.write_json(command.stdout, {**output.as_record(circuit), "history": history})
+            history = [records.change_as_record(each) for each in changes]
+            output.write_json(command.stdout, {**records.as_record(circuit), "history": history})
             return
         output.write_table(command.stdout, ("CIRCUIT", f"{circuit.tenant_id} {circuit.name}"), _facts(circuit))
         command.stdout.write("")

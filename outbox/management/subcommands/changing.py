@@ -8,16 +8,18 @@ from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from outbox.management import arguments, output
-from outbox.management.people import NOTHING_DONE, USAGE, Meanwhile, add_consent, ask, operator
-from outbox.management.subcommands.base import Subcommand
+from circuits.terminal import output, values
+from circuits.terminal.people import NOTHING_DONE, USAGE, Meanwhile, add_consent, ask
+from circuits.terminal.verbs import Verb
+from outbox.management import arguments
+from outbox.management.people import operator
 from outbox.operations.bulk import Preview, Progress
 from outbox.operations.filters import Filter
 
 _FILTERS = ("tenant", "topic", "status", "error_class", "older_than", "id", "dedupe_key")
 
 
-class Changing(Subcommand):
+class Changing(Verb):
     """A verb that changes all events of a filter."""
 
     verb: ClassVar[str]
@@ -36,8 +38,8 @@ class Changing(Subcommand):
     def add_arguments(self, parser: CommandParser) -> None:
         arguments.add_filter(parser, statuses="failed; with --id or --dedupe-key all that can be")
         parser.add_argument("--all", action="store_true", help=f"{self.verb} without any of the above")
-        parser.add_argument("--limit", type=arguments.positive, metavar="N", help="at most so many")
-        parser.add_argument("--up-to-id", type=arguments.positive, metavar="ID", help="leave newer events alone")
+        parser.add_argument("--limit", type=values.positive, metavar="N", help="at most so many")
+        parser.add_argument("--up-to-id", type=values.positive, metavar="ID", help="leave newer events alone")
         parser.add_argument("--reason", metavar="TEXT", help="why; recorded with who did it")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
         add_consent(parser)

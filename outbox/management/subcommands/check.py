@@ -7,15 +7,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from outbox.management import arguments, output
-from outbox.management.people import NOTHING_DONE
-from outbox.management.subcommands.base import Subcommand
+from circuits.terminal import output, values
+from circuits.terminal.people import NOTHING_DONE
+from circuits.terminal.verbs import Verb
+from outbox.management import arguments
 from outbox.operations.check import LAG, Finding, Level, check
 
 _STYLES = {Level.OK: "SUCCESS", Level.WARNING: "WARNING", Level.ERROR: "ERROR"}
 
 
-class Check(Subcommand):
+class Check(Verb):
     help = (
         "Looks at settings, database, broker, topics, relays, lag, dead letters and task queue, and says what is wrong "
         "with each and what to do. Warnings alone end with 0."
@@ -25,7 +26,7 @@ class Check(Subcommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--lag",
-            type=arguments.duration,
+            type=values.duration,
             default=LAG,
             metavar="AGE",
             help="for how long an event may wait whose tenant is not paused (default: 1m)",

@@ -8,9 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from outbox.management import arguments, output
-from outbox.management.people import Meanwhile
-from outbox.management.subcommands.base import Subcommand
+from circuits.terminal import output, values
+from circuits.terminal.people import Meanwhile
+from circuits.terminal.verbs import Verb
+from outbox.management import arguments
 from outbox.operations import listing
 from outbox.operations.filters import EventRow, Filter
 
@@ -19,7 +20,7 @@ MOST_LOOKED_AT = 200_000
 _HEAD = ("ID", "TENANT", "TOPIC", "KEY", "STATUS", "ATTEMPTS", "ERROR", "CREATED", "AGE", "DUE")
 
 
-class List(Subcommand):
+class List(Verb):
     help = (
         "Lists events, the newest first: of all tenants by number, else by tenant and age. The table is neither "
         "counted nor searched as a whole; a long search stops and says where to go on."
@@ -30,7 +31,7 @@ class List(Subcommand):
         parser.add_argument("--oldest-first", action="store_true", help="the other way round")
         parser.add_argument(
             "--limit",
-            type=arguments.positive,
+            type=values.positive,
             default=DEFAULT_LIMIT,
             metavar="N",
             help="at most so many (default: %(default)s)",

@@ -8,14 +8,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from outbox.management import arguments, output
-from outbox.management.people import NOTHING_DONE, add_consent, ask, operator
-from outbox.management.subcommands.base import Subcommand
+from circuits.terminal import output, values
+from circuits.terminal.people import NOTHING_DONE, add_consent, ask
+from circuits.terminal.verbs import Verb
+from outbox.management import arguments
+from outbox.management.people import operator
 from outbox.operations import listing, pause
 from outbox.operations.audit import checked_reason
 
 
-class Pause(Subcommand):
+class Pause(Verb):
     help = (
         "Stops publishing for a tenant, or without --tenant for everyone, within a second. What is under way comes to "
         "its end, and enqueueing goes on."
@@ -25,8 +27,8 @@ class Pause(Subcommand):
         parser.add_argument("--tenant", metavar="NAME", help="pause this tenant only")
         parser.add_argument("--reason", required=True, metavar="TEXT", help="why; shown wherever the pause is")
         end = parser.add_mutually_exclusive_group()
-        end.add_argument("--until", type=arguments.moment, metavar="TIME", help="ends by itself then: 2026-11-23T18:00")
-        end.add_argument("--for", dest="length", type=arguments.duration, metavar="AGE", help="ends by itself: 30m, 2h")
+        end.add_argument("--until", type=values.moment, metavar="TIME", help="ends by itself then: 2026-11-23T18:00")
+        end.add_argument("--for", dest="length", type=values.duration, metavar="AGE", help="ends by itself: 30m, 2h")
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
         add_consent(parser)
         arguments.add_output(parser)

@@ -8,15 +8,17 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
+from circuits.terminal import output, values
+from circuits.terminal.people import NOTHING_DONE, Meanwhile, add_consent, ask
+from circuits.terminal.verbs import Verb
 from outbox import conf
-from outbox.management import arguments, output
-from outbox.management.people import NOTHING_DONE, Meanwhile, add_consent, ask, operator
-from outbox.management.subcommands.base import Subcommand
+from outbox.management import arguments
+from outbox.management.people import operator
 from outbox.operations import audit, prune
 from outbox.operations.prune import Pruned
 
 
-class Prune(Subcommand):
+class Prune(Verb):
     help = (
         "Deletes sent and discarded events whose retention is over, a few at a time beside running relays; dead "
         "letters only if OUTBOX_DEAD_LETTER_RETENTION_DAYS is set. Ends when nothing is left that is over; with 1 when "
@@ -24,8 +26,8 @@ class Prune(Subcommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--limit", type=arguments.positive, metavar="N", help="at most so many events")
-        parser.add_argument("--seconds", type=arguments.positive, metavar="S", help="stop after so long")
+        parser.add_argument("--limit", type=values.positive, metavar="N", help="at most so many events")
+        parser.add_argument("--seconds", type=values.positive, metavar="S", help="stop after so long")
         parser.add_argument("--dry-run", action="store_true", help="only count what would be deleted")
         add_consent(parser)
         arguments.add_output(parser)

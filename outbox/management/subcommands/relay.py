@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.db.models.functions import Now
 
+from circuits.terminal.verbs import Verb
 from outbox import conf
 from outbox.management.stop_signals import StopSignals
-from outbox.management.subcommands.base import Subcommand
 from outbox.models import EventStatus, OutboxEvent
 from outbox.pending import get_pending_events
 from outbox.relay.supervisor import RelayThread, Summary, Supervisor, drain_seconds
@@ -22,7 +22,7 @@ from outbox.relay.supervisor import RelayThread, Summary, Supervisor, drain_seco
 POLL_SECONDS = 0.1
 
 
-class Relay(Subcommand):
+class Relay(Verb):
     help = (
         "Publishes until SIGTERM or SIGINT, then drains, prints one line of JSON and exits with 0. "
         "A second signal ends it at once."

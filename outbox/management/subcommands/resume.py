@@ -7,13 +7,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from outbox.management import arguments, output
-from outbox.management.people import NOTHING_DONE, add_consent, ask, operator
-from outbox.management.subcommands.base import Subcommand
+from circuits.terminal import output
+from circuits.terminal.people import NOTHING_DONE, add_consent, ask
+from circuits.terminal.verbs import Verb
+from outbox.management import arguments
+from outbox.management.people import operator
 from outbox.operations import pause
 
 
-class Resume(Subcommand):
+class Resume(Verb):
     help = "Ends the pause of a tenant, or without --tenant that of everyone; tenants paused by name stay so."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -9,18 +9,19 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from outbox.management import arguments, output
-from outbox.management.people import NOTHING_DONE, USAGE
-from outbox.management.subcommands.base import Subcommand
+from circuits.terminal import output, values
+from circuits.terminal.people import NOTHING_DONE, USAGE
+from circuits.terminal.verbs import Verb
+from outbox.management import arguments
 from outbox.operations.filters import Filter
 from outbox.operations.show import EventDetails, show
 
 
-class Show(Subcommand):
+class Show(Verb):
     help = "Shows one event: its columns, its failed attempts, the broker's receipt, headers and payload."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", type=arguments.positive, nargs="?", metavar="ID", help="the event's number")
+        parser.add_argument("id", type=values.positive, nargs="?", metavar="ID", help="the event's number")
         parser.add_argument("--tenant", metavar="NAME", help="with --dedupe-key, instead of a number")
         parser.add_argument("--dedupe-key", metavar="KEY", help="with --tenant, instead of a number")
         parser.add_argument("--no-payload", action="store_true", help="leave the payload out: it may be confidential")

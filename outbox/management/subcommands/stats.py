@@ -8,8 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser, OutputWrapper
 
-from outbox.management import arguments, output
-from outbox.management.subcommands.base import Subcommand
+from circuits.terminal import output, values
+from circuits.terminal.verbs import Verb
+from outbox.management import arguments
 from outbox.operations import stats
 from outbox.operations.backlog import TenantFigures
 from outbox.operations.stats import Total
@@ -17,7 +18,7 @@ from outbox.operations.stats import Total
 DEFAULT_LIMIT = 20
 
 
-class Stats(Subcommand):
+class Stats(Verb):
     help = (
         "Shows events by status, what waits per tenant and since when, what of it is blocked behind an open circuit, "
         "relays, rate and pauses, each with the time it was taken. Costs the same at any size."
@@ -27,7 +28,7 @@ class Stats(Subcommand):
         parser.add_argument("--tenant", metavar="NAME", help="of what waits, this tenant only")
         parser.add_argument(
             "--limit",
-            type=arguments.positive,
+            type=values.positive,
             default=DEFAULT_LIMIT,
             metavar="N",
             help="so many tenants, those that wait longest (default: %(default)s)",

@@ -9,15 +9,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from outbox.management import arguments, output
-from outbox.management.subcommands.base import Subcommand
+from circuits.terminal import output, values
+from circuits.terminal.verbs import Verb
+from outbox.management import arguments
 from outbox.operations import tail
 from outbox.operations.tail import Happening
 
 POLL_SECONDS = 0.5
 
 
-class Tail(Subcommand):
+class Tail(Verb):
     help = (
         "Follows events as they are sent, fail or are discarded, until Ctrl-C, which ends it with 0. Where thousands "
         "are sent in a second, some go by unseen."
@@ -25,7 +26,7 @@ class Tail(Subcommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         arguments.add_filter(parser, statuses="all", paged=False)
-        parser.add_argument("--limit", type=arguments.positive, metavar="N", help="end after so many")
+        parser.add_argument("--limit", type=values.positive, metavar="N", help="end after so many")
         arguments.add_output(parser)
 
     def handle(self, command: BaseCommand, options: Mapping[str, Any]) -> None:

@@ -12,7 +12,9 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, connection
 
-from outbox.management import arguments, output, people
+from circuits.terminal import output, values
+from circuits.terminal import people as terminal
+from outbox.management import people
 from outbox.management.subcommands import list as list_module
 from outbox.models import EventStatus, OperatorAction, OutboxAttempt, OutboxLane, OutboxRelay, TenantPolicy
 from outbox.operations.backlog import Backlog, CountFailed, TenantFigures, Totals
@@ -101,7 +103,7 @@ def test_a_list_without_a_match_says_so_and_is_no_error() -> None:
 def test_a_long_search_says_how_far_it_is_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_module, "MOST_LOOKED_AT", 4)
     monkeypatch.setattr("outbox.operations.listing.MOST_LOOKED_AT", 2)
-    monkeypatch.setattr(people, "SAY_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "SAY_SECONDS", 0.0)
     for second in range(9):
         event(second)
     said = Said("list", "--status", "pending", "--topic", "unheard-of")
@@ -487,7 +489,7 @@ def test_a_database_without_the_tables_says_what_to_run() -> None:
     [("90s", 90), ("5m", 300), ("2h", 7_200), ("1d", 86_400), ("1w", 604_800), ("1h30m", 5_400)],
 )
 def test_durations_are_read(text: str, length: int) -> None:
-    assert arguments.duration(text) == timedelta(seconds=length)
+    assert values.duration(text) == timedelta(seconds=length)
 
 
 @pytest.mark.parametrize(
@@ -508,7 +510,7 @@ def test_an_account_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch)
 def test_progress_on_a_terminal_stays_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", Terminal())
     err = StringIO()
-    meanwhile = people.Meanwhile(BaseCommand(stderr=err))
+    meanwhile = terminal.Meanwhile(BaseCommand(stderr=err))
     meanwhile.say("100 events")
     meanwhile.say("200 events")
     meanwhile.end()

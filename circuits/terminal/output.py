@@ -79,6 +79,8 @@ def _cell(value: Any) -> str:
         return age(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
     text = plain("" if value is None else str(value))
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
 
