@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Protocol
 
 import hypothesis
 import psutil
@@ -23,14 +23,12 @@ from psycopg import sql
 
 from somabrain.embedded import kafka, postgres
 from somabrain.embedded.cluster import Cluster
-from somabrain.embedded.errors import MissingProgram
 from somabrain.embedded.kafka import KafkaBroker
 from somabrain.embedded.paths import CACHE
 from tests.support import database, postgres15
 from tests.support.mock_cluster import MockCluster
+from tests.support.need import need
 from tests.support.processes import ManageProcess
-
-T = TypeVar("T")
 
 _DATABASE_PREFIX = "test_somabrain_"
 
@@ -120,7 +118,7 @@ def mock_cluster() -> Iterator[MockCluster]:
 @pytest.fixture(scope="session")
 def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """A real broker, shared by all tests of a run: use topics of your own, and leave it running."""
-    broker = _need(lambda: kafka.start(data_dir=tmp_path_factory.mktemp("kafka")))
+    broker = need(lambda: kafka.start(data_dir=tmp_path_factory.mktemp("kafka")))
     yield broker
     broker.stop()
 
@@ -131,7 +129,7 @@ def start_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     with ExitStack() as started:
 
         def start(**arguments: Any) -> KafkaBroker:
-            broker = _need(lambda: kafka.start(data_dir=tmp_path_factory.mktemp("kafka"), **arguments))
+            broker = need(lambda: kafka.start(data_dir=tmp_path_factory.mktemp("kafka"), **arguments))
             started.callback(broker.kill)
             return broker
 
@@ -143,7 +141,7 @@ def pg15_server() -> Iterator[Cluster]:
     """A PostgreSQL 15 beside the embedded server."""
     # Not below pytest's own directories, which no other user can enter: under root, PostgreSQL runs as one.
     directory = Path(tempfile.mkdtemp(prefix="somabrain-"))
-    cluster = Cluster(binaries=_need(postgres15.binaries), directory=directory)
+    cluster = Cluster(binaries=need(postgres15.binaries), directory=directory)
     try:
         cluster.create()
         cluster.start()
@@ -151,17 +149,3 @@ def pg15_server() -> Iterator[Cluster]:
     finally:
         cluster.stop()
         shutil.rmtree(directory)
-
-
-def _need(make: Callable[[], T]) -> T:
-    try:
-        return make()
-    except MissingProgram as missing:
-        _do_without(str(missing))
-
-
-def _do_without(reason: str) -> NoReturn:
-    """A laptop may lack a tool; in continuous integration nothing is left untested."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
