@@ -48,7 +48,7 @@ class JobQuerySet(models.QuerySet["OutboxJob"]):
 
 
 class OutboxJob(models.Model):
-    """One change to all events of a filter, made in batches by django-q2. Each batch writes its progress with itself."""
+    """One change to all events of a filter, in batches, by django-q2. Each batch commits its progress with itself."""
 
     id = models.BigAutoField(primary_key=True)
     verb = models.CharField(max_length=7, choices=JobVerb)

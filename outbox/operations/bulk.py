@@ -7,9 +7,9 @@ interrupted is run again, or goes on from where it stopped.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import connections
 
@@ -18,7 +18,7 @@ from outbox.models import EventStatus
 from outbox.operations import audit
 from outbox.operations.audit import Operator
 from outbox.operations.filters import EventRow, Filter
-from outbox.operations.listing import last_id, page
+from outbox.operations.listing import Page, last_id, page
 from outbox.operations.quick import quick
 
 BATCH = 500
@@ -41,6 +41,36 @@ class Change:
     statuses: tuple[EventStatus, ...]
     """Which events it can change."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    only_retries: bool = False
+    """Of the scheduled ones those that have failed before; the delayed ones keep their time."""
+
+    def can(self, row: EventRow) -> bool:
+        return row.status in self.statuses and (not self.only_retries or row.attempts > 0)
+
+    def left_alone(self, rows: Iterable[EventRow]) -> Counter[str]:
+        """How many of these it cannot change, by status."""
+        wrong = (row for row in rows if not self.can(row))
+        return Counter("delayed" if row.status in self.statuses else row.status.value for row in wrong)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one transaction did."""
+
+    changed: int
+    skipped: Mapping[str, int]
+    looked_at: int
+    next: str | None
+
+
+class Ledger(Protocol):
+    """Somebody who keeps books on batches, in the transaction of each."""
+
+    def open(self) -> None:
+        """Before anything is locked. May raise, and the batch is given up."""
+
+    def close(self, batch: Batch) -> None:
+        """After the change. What it writes is committed with the batch, or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,24 +116,56 @@ def run(
     Events that are enqueued meanwhile are not touched. Raises `InvalidFilter`, and `NoReason`.
     """
     alias, reason = using or conf.get().database, audit.checked_reason(reason)
-    asked = _asked(change, given, alias)
-    so_far = Progress(next=after, up_to_id=asked.up_to_id)
-    for rows, looked_at, following in _batches(asked, alias, after=after, limit=limit):
-        rights = [row for row in rows if row.status in change.statuses]
-        batch = {**asked.as_json(), **({"after": so_far.next} if so_far.next else {})}
-        changed = _apply(change, rights, alias, by=by, reason=reason, asked=batch) if rights else 0
-        skipped = Counter(so_far.skipped)
-        skipped.update(row.status.value for row in rows if row.status not in change.statuses)
-        skipped.update({"changing": len(rights) - changed} if len(rights) > changed else {})
+    asked = settled(change, given, using=alias)
+    so_far, left = Progress(next=after, up_to_id=asked.up_to_id), limit
+    while left is None or left > 0:
+        size = BATCH if left is None else min(BATCH, left)
+        batch = step(change, asked, by=by, reason=reason, size=size, after=so_far.next, using=alias)
+        left = None if left is None else left - batch.changed - sum(batch.skipped.values())
         so_far = Progress(
-            changed=so_far.changed + changed,
-            skipped=dict(skipped),
-            looked_at=so_far.looked_at + looked_at,
-            next=following,
+            changed=so_far.changed + batch.changed,
+            skipped=dict(Counter(so_far.skipped) + Counter(batch.skipped)),
+            looked_at=so_far.looked_at + batch.looked_at,
+            next=batch.next,
             up_to_id=asked.up_to_id,
         )
         progress(so_far)
+        if batch.next is None:
+            break
     return so_far
+
+
+def step(
+    change: Change,
+    asked: Filter,
+    *,
+    by: Operator,
+    reason: str,
+    size: int = BATCH,
+    after: str | None = None,
+    job: int | None = None,
+    ledger: Ledger | None = None,
+    using: str,
+) -> Batch:
+    """One batch of at most `size` events, with its record, in one transaction. `asked` comes from `settled`."""
+    found = page(asked, limit=size, after=after, using=using)
+    rights = [row for row in found.rows if change.can(row)]
+    record = {**asked.as_json(), **({"after": after} if after else {}), **({"job": job} if job else {})}
+    if not rights and ledger is None:
+        return _batch(change, found, len(rights), 0)
+    with quick(using):
+        if ledger is not None:
+            ledger.open()
+        changed = _apply(change, rights, using, by=by, reason=reason, asked=record) if rights else 0
+        batch = _batch(change, found, len(rights), changed)
+        if ledger is not None:
+            ledger.close(batch)
+    return batch
+
+
+def _batch(change: Change, found: Page, rights: int, changed: int) -> Batch:
+    skipped = change.left_alone(found.rows) + Counter(changing=rights - changed)
+    return Batch(changed=changed, skipped=dict(skipped), looked_at=found.looked_at, next=found.next)
 
 
 def preview(
@@ -112,62 +174,45 @@ def preview(
     """What `run` would do; counts no further than `MOST_PREVIEWED`."""
     alias = using or conf.get().database
     most = min(limit or MOST_PREVIEWED, MOST_PREVIEWED)
-    found = page(_asked(change, given, alias), limit=most, after=after, most=10 * MOST_PREVIEWED, using=alias)
-    rights = [row for row in found.rows if row.status in change.statuses]
-    wrongs = [row for row in found.rows if row.status not in change.statuses]
+    asked = settled(change, given, using=alias)
+    found = page(asked, limit=most, after=after, most=10 * MOST_PREVIEWED, using=alias)
+    rights = [row for row in found.rows if change.can(row)]
     return Preview(
         events=len(rights),
         tenants=len({row.tenant_id for row in rights}),
         statuses=dict(Counter(row.status.value for row in rights)),
-        skipped=dict(Counter(row.status.value for row in wrongs)),
+        skipped=dict(change.left_alone(found.rows)),
         more=found.next is not None and len(found.rows) != limit,
     )
 
 
-def _asked(change: Change, given: Filter, alias: str) -> Filter:
-    """Events that are named are looked at whatever their status, so that it can be said why some are left alone."""
-    if given.ids or given.dedupe_key is not None:
+def settled(change: Change, given: Filter, *, using: str) -> Filter:
+    """What is meant for good: nothing that is enqueued from now on.
+
+    Events that are named are looked at whatever their status, so that it can be said why some are left alone.
+    """
+    if given.is_named:
         return given
     statuses = tuple(status for status in given.possible if status in change.statuses)
-    return given.narrowed(statuses=statuses, up_to_id=given.up_to_id or last_id(using=alias))
-
-
-def _batches(
-    asked: Filter, alias: str, *, after: str | None, limit: int | None
-) -> Iterator[tuple[tuple[EventRow, ...], int, str | None]]:
-    left = limit
-    while left is None or left > 0:
-        found = page(asked, limit=BATCH if left is None else min(BATCH, left), after=after, using=alias)
-        left = None if left is None else left - len(found.rows)
-        after = found.next
-        yield found.rows, found.looked_at, after
-        if after is None:
-            return
+    return given.narrowed(statuses=statuses, up_to_id=given.up_to_id or last_id(using=using))
 
 
 def _apply(
     change: Change, rows: Collection[EventRow], alias: str, *, by: Operator, reason: str, asked: Mapping[str, Any]
 ) -> int:
     tenants = sorted({row.tenant_id for row in rows})
-    with quick(alias):
-        _lock_lanes(tenants, alias)
-        changed = _execute(change, [row.event_id for row in rows], alias)
-        if changed:
-            _wake(tenants, alias)
-            before: dict[str, list[int]] = {}
-            for event_id, status in changed:
-                before.setdefault(status, []).append(event_id)
-            counts = {change.done: len(changed), "skipped": len(rows) - len(changed)}
-            audit.record(
-                by=by,
-                verb=change.verb,
-                using=alias,
-                reason=reason,
-                filter=asked,
-                counts=counts,
-                before=before,
-                after={"status": change.becomes.value},
-            )
+    _lock_lanes(tenants, alias)
+    changed = _execute(change, [row.event_id for row in rows], alias)
+    if changed:
+        _wake(tenants, alias)
+        before: dict[str, list[int]] = {}
+        for event_id, status in changed:
+            before.setdefault(status, []).append(event_id)
+        counts = {change.done: len(changed), "skipped": len(rows) - len(changed)}
+        after = {"status": change.becomes.value}
+        audit.record(
+            by=by, verb=change.verb, using=alias, reason=reason, filter=asked, counts=counts, before=before, after=after
+        )
     return len(changed)
 
 

@@ -31,24 +31,24 @@ def discard(
     The later events of a key that waited for a discarded one go out. What is under way and acknowledged becomes sent
     all the same. Raises `InvalidFilter` for other statuses, and `NoReason`.
     """
-    change, asked = _change(given)
+    change, asked = plan(given)
     return bulk.run(change, asked, by=by, reason=reason, limit=limit, after=after, using=using, progress=progress)
 
 
 def preview(given: Filter, *, limit: int | None = None, after: str | None = None, using: str | None = None) -> Preview:
     """What `discard` would do."""
-    change, asked = _change(given)
+    change, asked = plan(given)
     return bulk.preview(change, asked, limit=limit, after=after, using=using)
 
 
-def _change(given: Filter) -> tuple[bulk.Change, Filter]:
+def plan(given: Filter) -> tuple[bulk.Change, Filter]:
+    """What is done to which events. Raises `InvalidFilter`."""
     wrong = [status.value for status in given.statuses if status not in _UNPUBLISHED]
     if wrong:
         raise InvalidFilter(
             f"{' and '.join(wrong)} events cannot be discarded: nothing is going to be published of them"
         )
-    named = bool(given.ids) or given.dedupe_key is not None
-    if not given.statuses and not named:
+    if not given.statuses and not given.is_named:
         given = given.narrowed(statuses=(EventStatus.FAILED,))
     change = bulk.Change(
         verb="discard",
@@ -58,4 +58,4 @@ def _change(given: Filter) -> tuple[bulk.Change, Filter]:
         statuses=given.statuses or _UNPUBLISHED,
         parameters={"dead_letters_block": conf.get().dead_letter_blocks_key},
     )
-    return change, given.narrowed(statuses=()) if named else given
+    return change, given.narrowed(statuses=()) if given.is_named else given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
@@ -66,6 +66,8 @@ class Filter:
     """All that is given has to hold. Raises `InvalidFilter` for what no index could answer."""
 
     tenant_id: str | None = None
+    tenants: tuple[str, ...] | None = None
+    """Of these tenants only, as for staff who may see no others; None: of all."""
     topic: str | None = None
     statuses: tuple[EventStatus, ...] = ()
     """None given: all of them; with an error class, dead letters and retries."""
@@ -84,6 +86,11 @@ class Filter:
             raise InvalidFilter("an event's id is a positive whole number")
 
     @property
+    def is_named(self) -> bool:
+        """Whether it names events one by one."""
+        return bool(self.ids) or self.dedupe_key is not None
+
+    @property
     def possible(self) -> tuple[EventStatus, ...]:
         """Statuses that an event chosen may have."""
         if self.statuses:
@@ -94,6 +101,7 @@ class Filter:
         return (
             row.status in self.possible
             and self.tenant_id in (None, row.tenant_id)
+            and (self.tenants is None or row.tenant_id in self.tenants)
             and self.topic in (None, row.topic)
             and self.error_class in (None, row.error_class)
             and self.dedupe_key in (None, row.dedupe_key)
@@ -117,7 +125,24 @@ class Filter:
             "dedupe_key": self.dedupe_key,
             "up_to_id": self.up_to_id,
         }
-        return {name: value for name, value in given.items() if value}
+        limit = {} if self.tenants is None else {"tenants": list(self.tenants)}
+        return {name: value for name, value in given.items() if value} | limit
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """What `as_json` wrote."""
+        created_before, tenants = given.get("created_before"), given.get("tenants")
+        return cls(
+            tenant_id=given.get("tenant"),
+            tenants=None if tenants is None else tuple(tenants),
+            topic=given.get("topic"),
+            statuses=tuple(EventStatus(status) for status in given.get("status", ())),
+            error_class=given.get("error_class"),
+            created_before=datetime.fromisoformat(created_before) if created_before else None,
+            ids=tuple(given.get("ids", ())),
+            dedupe_key=given.get("dedupe_key"),
+            up_to_id=given.get("up_to_id"),
+        )
 
 
 def _values(statuses: Sequence[EventStatus]) -> list[str]:

@@ -112,8 +112,9 @@ class _Order:
     def __init__(self, given: Filter, *, newest_first: bool) -> None:
         self._filter = given
         self._reverse = newest_first
-        self._named = bool(given.ids) or given.dedupe_key is not None
-        self._by_id = not self._named and given.tenant_id is None and set(given.possible) == set(EventStatus)
+        self._named = given.is_named
+        of_all = given.tenant_id is None and given.tenants is None
+        self._by_id = not self._named and of_all and set(given.possible) == set(EventStatus)
 
     @property
     def is_exact(self) -> bool:
@@ -140,11 +141,25 @@ class _Order:
             return (row for row in found if after is None or self._is_behind(self._key(row), after))
         if self._by_id:
             return _stream(self._chunks(events.all(), ("id",)), after, min(chunk, CHUNK), self._key)
+        if self._filter.tenants is not None:
+            return self._of_each(alias, after, chunk)
         streams = [
             _stream(self._chunks(self._indexed(events, status), _PLACE), after, min(chunk, CHUNK), self._key)
             for status in self._filter.possible
         ]
         return merge(*streams, key=self._key, reverse=self._reverse)
+
+    def _of_each(self, alias: str, after: tuple[Any, ...] | None, chunk: int) -> Iterator[EventRow]:
+        """One tenant after the other: an index that is entered with several of them is not read in its order."""
+        tenants = set(self._filter.tenants or ())
+        if self._filter.tenant_id is not None:
+            tenants &= {self._filter.tenant_id}
+        for tenant_id in sorted(tenants, reverse=self._reverse):
+            if after is not None and self._is_behind(after[:1], (tenant_id,)):
+                continue
+            own = self._filter.narrowed(tenant_id=tenant_id, tenants=None)
+            within = after if after is not None and after[0] == tenant_id else None
+            yield from _Order(own, newest_first=self._reverse).rows(alias, within, chunk=chunk)
 
     def _key(self, row: EventRow) -> tuple[Any, ...]:
         return (row.event_id,) if self._by_id else row.place

@@ -36,7 +36,7 @@ def replay(
     Without a status, only dead letters are meant. Relays publish them at once, in the order of each key.
     Raises `InvalidFilter` for sent events without `duplicate_sent`, and `NoReason`.
     """
-    change, asked = _change(given, duplicate_sent)
+    change, asked = plan(given, duplicate_sent=duplicate_sent)
     return bulk.run(change, asked, by=by, reason=reason, limit=limit, after=after, using=using, progress=progress)
 
 
@@ -49,22 +49,22 @@ def preview(
     using: str | None = None,
 ) -> Preview:
     """What `replay` would do."""
-    change, asked = _change(given, duplicate_sent)
+    change, asked = plan(given, duplicate_sent=duplicate_sent)
     return bulk.preview(change, asked, limit=limit, after=after, using=using)
 
 
-def _change(given: Filter, duplicate_sent: bool) -> tuple[bulk.Change, Filter]:
+def plan(given: Filter, *, duplicate_sent: bool = False) -> tuple[bulk.Change, Filter]:
+    """What is done to which events. Raises `InvalidFilter`."""
     allowed = (*_GIVEN_UP, EventStatus.SENT) if duplicate_sent else _GIVEN_UP
     wrong = [status.value for status in given.statuses if status not in allowed]
     if EventStatus.SENT.value in wrong:
         raise InvalidFilter("sent events are replayed only when a duplicate is asked for")
     if wrong:
         raise InvalidFilter(f"{' and '.join(wrong)} events cannot be replayed: they are going to be published anyway")
-    named = bool(given.ids) or given.dedupe_key is not None
-    if not given.statuses and not named:
+    if not given.statuses and not given.is_named:
         given = given.narrowed(statuses=(EventStatus.FAILED,))
     statuses = given.statuses or allowed
     change = bulk.Change(
         verb="replay", done="replayed", statement="replay", becomes=EventStatus.PENDING, statuses=statuses
     )
-    return change, given.narrowed(statuses=()) if named else given
+    return change, given.narrowed(statuses=()) if given.is_named else given

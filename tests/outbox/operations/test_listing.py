@@ -164,3 +164,32 @@ def test_what_was_asked_for_can_be_recorded() -> None:
         "created_before": BEGAN.isoformat(),
         "ids": [1],
     }
+
+
+def test_what_was_asked_for_reads_back() -> None:
+    everything = Filter(
+        tenant_id="acme",
+        tenants=("acme", "zeta"),
+        topic="orders",
+        statuses=(EventStatus.FAILED,),
+        error_class="topic",
+        created_before=BEGAN,
+        ids=(1,),
+        dedupe_key="a",
+        up_to_id=7,
+    )
+    for given in (Filter(), Filter(tenants=()), everything):
+        assert Filter.from_json(given.as_json()) == given
+
+
+def test_a_limit_to_some_tenants_holds_for_every_list() -> None:
+    ours = [event(2), failed(5), event(9, tenant_id="zeta"), event(1, tenant_id="zeta", status=EventStatus.SENT)]
+    theirs = event(3, tenant_id="evil")
+    limited = Filter(tenants=("zeta", "none", "acme"))
+    in_order = ids(ours[0], ours[1], ours[3], ours[2])
+    assert listed(limited) == in_order
+    assert listed(limited, newest_first=True) == in_order[::-1]
+    assert listed(limited.narrowed(tenant_id="evil")) == []
+    assert listed(limited.narrowed(tenant_id="zeta")) == ids(ours[3], ours[2])
+    assert listed(limited.narrowed(ids=(ours[0].pk, theirs.pk))) == ids(ours[0])
+    assert listed(Filter(tenants=())) == []
