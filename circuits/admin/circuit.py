@@ -13,6 +13,8 @@ from django.urls import URLPattern, path, reverse
 
 from circuits.admin.decisions import DECISIONS, Decision
 from circuits.admin.forms import CircuitForm, ThresholdForm
+from circuits.console.back import way_back
+from circuits.console.badges import badge
 from circuits.console.lists import BoundedAdmin
 from circuits.errors import CircuitError
 from circuits.models import TenantCircuit
@@ -89,7 +91,7 @@ class CircuitAdmin(BoundedAdmin):
     @admin.display(description="state")
     def current_state(self, circuit: TenantCircuit) -> str:
         """What a call would meet now."""
-        return str(getattr(circuit, "visible", circuit.state)).replace("_", " ")
+        return badge(str(getattr(circuit, "visible", circuit.state)))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TenantCircuit]:
         rows: QuerySet[TenantCircuit] = super().get_queryset(request)
@@ -161,8 +163,11 @@ class CircuitAdmin(BoundedAdmin):
         form = DECISIONS[verb].form(request.POST if request.method == "POST" else None)
         if form.is_valid():
             self._do(request, DECISIONS[verb], [circuit], form)
-            return HttpResponseRedirect(reverse("admin:circuits_tenantcircuit_change", args=[circuit_id]))
+            return HttpResponseRedirect(self._way_back(request, circuit))
         return self._ask(request, DECISIONS[verb], [circuit], form, in_list=False)
+
+    def _way_back(self, request: HttpRequest, circuit: TenantCircuit) -> str:
+        return way_back(request, otherwise=reverse("admin:circuits_tenantcircuit_change", args=[circuit.pk]))
 
     @admin.action(permissions=["change"], description="Force open ...")
     def force_open(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
@@ -210,6 +215,8 @@ class CircuitAdmin(BoundedAdmin):
             "circuits": circuits,
             "form": form,
             "in_list": in_list,
+            "submit": decision.title,
+            "back": request.get_full_path() if in_list else self._way_back(request, circuits[0]),
             "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
         }
         return TemplateResponse(request, "admin/circuits/tenantcircuit/decide.html", context)

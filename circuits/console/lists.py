@@ -36,6 +36,9 @@ class BoundedPaginator(AnyPaginator):
 class BoundedAdmin(AnyModelAdmin):
     """What other tenants have does not exist for staff who are limited to some."""
 
+    class Media:
+        css: ClassVar[Any] = {"all": ("circuits/console.css",)}
+
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
