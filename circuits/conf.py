@@ -61,6 +61,12 @@ class CircuitSettings:
     statement_timeout: float = _setting(
         1.0, "Seconds that a statement on a circuit may take.", at_least=0.001, at_most=60
     )
+    console_timeout: float = _setting(
+        2.0,
+        "Seconds that a statement of a page in the admin may take, the outbox's as well; then the page says so.",
+        at_least=0.001,
+        at_most=600,
+    )
     connect_timeout: int = _setting(
         2, "Seconds that connecting to the database may take, in whole numbers.", at_least=1, at_most=60
     )

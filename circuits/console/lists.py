@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.core.paginator import Paginator
+from django.db import router
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 from django.utils.functional import cached_property
 
-from circuits.console import scope
+from circuits.console import limits, scope
 
 # Generic for the type checker alone.
 if TYPE_CHECKING:
@@ -44,6 +46,22 @@ class BoundedAdmin(AnyModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     tenant_field: ClassVar[str | None] = "tenant_id"
     """The column that says whose a row is; None: rows of nobody, hidden from staff limited to some tenants."""
+    narrower: ClassVar[str] = limits.NARROWER
+    """What to do about a page that took too long."""
+
+    @property
+    def urls(self) -> list[URLPattern]:
+        """Every view of this model, those that subclasses add as well, ends in time."""
+        return [self._limited(pattern) for pattern in self.get_urls()]
+
+    def _limited(self, pattern: URLPattern) -> URLPattern:
+        view = limits.limited(
+            pattern.callback,
+            site=self.admin_site,
+            using=lambda: router.db_for_read(self.model),
+            narrower=self.narrower,
+        )
+        return URLPattern(pattern.pattern, view, pattern.default_args, pattern.name)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return scope.limited(super().get_queryset(request), request, field=self.tenant_field)
