@@ -17,13 +17,11 @@ from prometheus_client.registry import Collector
 
 from outbox import conf
 from outbox.models import OutboxRelay
+from outbox.models.names import OTHER_TENANTS
 from outbox.operations.backlog import Backlog, CountFailed, TenantFigures, snapshot
 from outbox.operations.pause import Pause, pauses
 
 logger = logging.getLogger(__name__)
-
-OTHERS = "_other"
-"""The tenants that have no label of their own, together. No tenant can be named so."""
 
 LABELLED_TENANTS = 200
 CACHE_SECONDS = 10.0
@@ -176,7 +174,7 @@ def _most(tenants: Iterable[TenantFigures], number: Callable[[TenantFigures], in
 def _names(tenants: Sequence[TenantFigures]) -> list[str]:
     """The labels: the first tenants' own ones, and one for all others."""
     names = [each.tenant_id for each in tenants[:LABELLED_TENANTS]]
-    return [*names, OTHERS] if len(tenants) > LABELLED_TENANTS else names
+    return [*names, OTHER_TENANTS] if len(tenants) > LABELLED_TENANTS else names
 
 
 def _events(
@@ -187,5 +185,5 @@ def _events(
         metric.add_metric([each.tenant_id], number(each))
     others = tenants[LABELLED_TENANTS:]
     if others:
-        metric.add_metric([OTHERS], sum(map(number, others)))
+        metric.add_metric([OTHER_TENANTS], sum(map(number, others)))
     return metric

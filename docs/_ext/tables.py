@@ -12,6 +12,7 @@ from circuits.models import CircuitTransition, TenantCircuit
 from docs._ext.markdown import code, table
 from outbox.models import (
     BacklogCount,
+    MinuteCount,
     OperatorAction,
     OutboxAttempt,
     OutboxEvent,
@@ -31,6 +32,7 @@ MODELS: tuple[type[models.Model], ...] = (
     TenantPolicy,
     TenantBacklog,
     BacklogCount,
+    MinuteCount,
     OutboxJob,
     OperatorAction,
     TenantCircuit,

@@ -8,6 +8,7 @@ from outbox.models.lane import OutboxLane
 from outbox.models.operator_action import ActionSource, OperatorAction
 from outbox.models.policy import TenantPolicy
 from outbox.models.relay import OutboxRelay
+from outbox.models.series import MinuteCount
 
 __all__ = [
     "ActionSource",
@@ -15,6 +16,7 @@ __all__ = [
     "EventStatus",
     "JobState",
     "JobVerb",
+    "MinuteCount",
     "OperatorAction",
     "OutboxAttempt",
     "OutboxEvent",

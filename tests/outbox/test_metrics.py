@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from pytest_django import DjangoAssertNumQueries
 
 from outbox import counting, metrics, sql
-from outbox.metrics import COUNT_AFTER, OTHERS, OutboxCollector
+from outbox.metrics import COUNT_AFTER, OutboxCollector
 from outbox.models import OutboxRelay, TenantPolicy
-from outbox.models.names import EVERY_TENANT
+from outbox.models.names import EVERY_TENANT, OTHER_TENANTS
 from outbox.operations import task_queue
 from outbox.operations.backlog import Backlog, Totals
 from tests.outbox.relay.conftest import Tables
@@ -102,17 +102,17 @@ def test_only_the_tenants_that_wait_longest_have_a_label(tables: Tables, monkeyp
     for number in range(5):
         tables.add(*["k"] * (number + 1), tenant=f"t{number}", created_at=ago(1_000 * number))
     collector = OutboxCollector()
-    assert values(collector, "outbox_pending") == {"t4": 5, "t3": 4, OTHERS: 1 + 2 + 3}
+    assert values(collector, "outbox_pending") == {"t4": 5, "t3": 4, OTHER_TENANTS: 1 + 2 + 3}
     assert values(collector, "outbox_tenants_pending") == {"": 5}
     ages = values(collector, "outbox_oldest_pending_age_seconds")
-    assert ages[OTHERS] == pytest.approx(2_000, abs=500)
+    assert ages[OTHER_TENANTS] == pytest.approx(2_000, abs=500)
 
 
 def test_of_dead_letters_the_tenants_with_most_have_a_label(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "LABELLED_TENANTS", 1)
     for tenant, events in (("few", 1), ("many", 3), ("some", 2)):
         tables.add(*["k"] * events, tenant=tenant, status="failed")
-    assert values(OutboxCollector(), "outbox_events_failed") == {"many": 3, OTHERS: 3}
+    assert values(OutboxCollector(), "outbox_events_failed") == {"many": 3, OTHER_TENANTS: 3}
 
 
 def test_a_count_of_a_moment_ago_is_read_and_not_made_again(tables: Tables) -> None:

@@ -49,7 +49,16 @@ class Tables:
         return row if len(row) > 1 else next(iter(row.values()))
 
     def empty(self) -> None:
-        names = ("attempts", "events", "lanes", "relays", "tenant_policies", "tenant_backlogs", "backlog_counts")
+        names = (
+            "attempts",
+            "events",
+            "lanes",
+            "relays",
+            "tenant_policies",
+            "tenant_backlogs",
+            "backlog_counts",
+            "minutes",
+        )
         self.execute(";".join(f"DELETE FROM outbox_{name}" for name in names))  # noqa: S608
         self.execute("DELETE FROM circuits_tenant_circuits; TRUNCATE circuits_transitions")
         process.close()
