@@ -11,6 +11,19 @@ from outbox.errors import OutboxError
 from outbox.models import EventStatus
 
 MOST_IDS = 1_000
+EVENT_COLUMNS = (
+    "id",
+    "tenant_id",
+    "topic",
+    "partition_key",
+    "dedupe_key",
+    "status",
+    "attempts",
+    "error_class",
+    "created_at",
+    "available_at",
+    "sent_at",
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -56,6 +69,12 @@ class EventRow:
     available_at: datetime | None
     sent_at: datetime | None
 
+    @classmethod
+    def of(cls, row: tuple[Any, ...]) -> Self:
+        """From the values of `EVENT_COLUMNS`."""
+        values = dict(zip(EVENT_COLUMNS, row, strict=True))
+        return cls(event_id=values.pop("id"), status=EventStatus(values.pop("status")), **values)
+
     @property
     def place(self) -> Place:
         return Place(self.tenant_id, self.created_at, self.event_id)
@@ -67,7 +86,7 @@ class Filter:
 
     tenant_id: str | None = None
     tenants: tuple[str, ...] | None = None
-    """Of these tenants only, as for staff who may see no others; None: of all."""
+    """Whoever asks is limited to these: events of others do not exist for them. None: not limited."""
     topic: str | None = None
     statuses: tuple[EventStatus, ...] = ()
     """None given: all of them; with an error class, dead letters and retries."""
@@ -89,6 +108,20 @@ class Filter:
     def is_named(self) -> bool:
         """Whether it names events one by one."""
         return bool(self.ids) or self.dedupe_key is not None
+
+    @property
+    def only_tenant(self) -> str | None:
+        """The one tenant whose events can match, if there is but one."""
+        if self.tenant_id is None and self.tenants is not None and len(self.tenants) == 1:
+            return self.tenants[0]
+        return self.tenant_id
+
+    @property
+    def is_of_nobody(self) -> bool:
+        """Whether no event can match, since its tenant does not exist for whoever asks."""
+        if self.tenants is None:
+            return False
+        return not self.tenants or self.tenant_id not in (None, *self.tenants)
 
     @property
     def possible(self) -> tuple[EventStatus, ...]:

@@ -19,25 +19,13 @@ from django.db.models.lookups import GreaterThan, LessThan
 
 from outbox import conf
 from outbox.models import EventStatus, OutboxEvent
-from outbox.operations.filters import EventRow, Filter, InvalidFilter, Place
+from outbox.operations.filters import EVENT_COLUMNS, EventRow, Filter, InvalidFilter, Place
+from outbox.operations.of_tenants import OfTenants
 from outbox.operations.quick import quick
 
 MOST_LOOKED_AT = 20_000
 CHUNK = 1_000
 
-_COLUMNS = (
-    "id",
-    "tenant_id",
-    "topic",
-    "partition_key",
-    "dedupe_key",
-    "status",
-    "attempts",
-    "error_class",
-    "created_at",
-    "available_at",
-    "sent_at",
-)
 _PLACE = ("tenant_id", "created_at", "id")
 
 Chunks = Callable[[tuple[Any, ...] | None, int], list[EventRow]]
@@ -71,11 +59,14 @@ def page(
     """
     alias = using or conf.get().database
     order = _Order(given, newest_first=newest_first)
+    place = order.parse(after)
+    if given.is_of_nobody:
+        return Page(rows=(), next=None, looked_at=0)
     rows: list[EventRow] = []
     last: EventRow | None = None
     looked_at = 0
     with quick(alias):
-        for row in order.rows(alias, order.parse(after), chunk=limit + 1 if order.is_exact else CHUNK):
+        for row in order.rows(alias, place, chunk=limit + 1 if order.is_exact else CHUNK):
             if last is not None and (len(rows) == limit or looked_at == most):
                 return Page(rows=tuple(rows), next=order.say(last), looked_at=looked_at)
             looked_at, last = looked_at + 1, row
@@ -113,8 +104,10 @@ class _Order:
         self._filter = given
         self._reverse = newest_first
         self._named = given.is_named
-        of_all = given.tenant_id is None and given.tenants is None
-        self._by_id = not self._named and of_all and set(given.possible) == set(EventStatus)
+        self._tenant = given.only_tenant
+        # No index has the numbers of some tenants' events.
+        anybody = given.tenant_id is None and given.tenants is None
+        self._by_id = not self._named and anybody and set(given.possible) == set(EventStatus)
 
     @property
     def is_exact(self) -> bool:
@@ -141,25 +134,11 @@ class _Order:
             return (row for row in found if after is None or self._is_behind(self._key(row), after))
         if self._by_id:
             return _stream(self._chunks(events.all(), ("id",)), after, min(chunk, CHUNK), self._key)
-        if self._filter.tenants is not None:
-            return self._of_each(alias, after, chunk)
         streams = [
-            _stream(self._chunks(self._indexed(events, status), _PLACE), after, min(chunk, CHUNK), self._key)
+            _stream(self._chunks_of(events, status), after, min(chunk, CHUNK), self._key)
             for status in self._filter.possible
         ]
         return merge(*streams, key=self._key, reverse=self._reverse)
-
-    def _of_each(self, alias: str, after: tuple[Any, ...] | None, chunk: int) -> Iterator[EventRow]:
-        """One tenant after the other: an index that is entered with several of them is not read in its order."""
-        tenants = set(self._filter.tenants or ())
-        if self._filter.tenant_id is not None:
-            tenants &= {self._filter.tenant_id}
-        for tenant_id in sorted(tenants, reverse=self._reverse):
-            if after is not None and self._is_behind(after[:1], (tenant_id,)):
-                continue
-            own = self._filter.narrowed(tenant_id=tenant_id, tenants=None)
-            within = after if after is not None and after[0] == tenant_id else None
-            yield from _Order(own, newest_first=self._reverse).rows(alias, within, chunk=chunk)
 
     def _key(self, row: EventRow) -> tuple[Any, ...]:
         return (row.event_id,) if self._by_id else row.place
@@ -167,7 +146,14 @@ class _Order:
     def _is_behind(self, key: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
         return key < after if self._reverse else key > after
 
+    def _chunks_of(self, events: QuerySet[OutboxEvent], status: EventStatus) -> Chunks:
+        if self._tenant is None and self._filter.tenants is not None:
+            return OfTenants(self._filter, status, alias=events.db, reverse=self._reverse).read
+        return self._chunks(self._indexed(events, status), _PLACE)
+
     def _by_name(self, events: QuerySet[OutboxEvent]) -> QuerySet[OutboxEvent]:
+        if self._filter.tenants is not None:
+            events = events.filter(tenant_id__in=self._filter.tenants)
         if self._filter.ids:
             return events.filter(id__in=self._filter.ids)
         return events.filter(tenant_id=self._filter.tenant_id, dedupe_key=self._filter.dedupe_key)
@@ -175,8 +161,8 @@ class _Order:
     def _indexed(self, events: QuerySet[OutboxEvent], status: EventStatus) -> QuerySet[OutboxEvent]:
         """What an index answers in this order. Everything else is left to `Filter.matches`."""
         events = events.filter(status=status)
-        if self._filter.tenant_id is not None:
-            events = events.filter(tenant_id=self._filter.tenant_id)
+        if self._tenant is not None:
+            events = events.filter(tenant_id=self._tenant)
             if self._filter.created_before is not None:
                 events = events.filter(created_at__lt=self._filter.created_before)
         if status is EventStatus.FAILED:
@@ -187,7 +173,7 @@ class _Order:
         return events
 
     def _chunks(self, events: QuerySet[OutboxEvent], order: tuple[str, ...]) -> Chunks:
-        if order == _PLACE and self._filter.tenant_id is not None:
+        if order == _PLACE and self._tenant is not None:
             # Compared with the tenant as well, an index would be entered where the tenant begins.
             order = order[1:]
 
@@ -224,21 +210,4 @@ def _stream(
 
 
 def _read(events: QuerySet[OutboxEvent]) -> list[EventRow]:
-    return [_event_row(row) for row in events.values_list(*_COLUMNS)]
-
-
-def _event_row(row: tuple[Any, ...]) -> EventRow:
-    event_id, tenant_id, topic, partition_key, dedupe_key, status, attempts, error_class, created, available, sent = row
-    return EventRow(
-        event_id=event_id,
-        tenant_id=tenant_id,
-        topic=topic,
-        partition_key=partition_key,
-        dedupe_key=dedupe_key,
-        status=EventStatus(status),
-        attempts=attempts,
-        error_class=error_class,
-        created_at=created,
-        available_at=available,
-        sent_at=sent,
-    )
+    return [EventRow.of(row) for row in events.values_list(*EVENT_COLUMNS)]

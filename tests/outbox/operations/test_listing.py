@@ -166,6 +166,44 @@ def test_what_was_asked_for_can_be_recorded() -> None:
     }
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("statuses", [(), (EventStatus.FAILED,), (EventStatus.FAILED, EventStatus.PENDING)])
+def test_events_of_other_tenants_do_not_exist_for_whoever_is_limited(
+    statuses: tuple[EventStatus, ...], newest_first: bool
+) -> None:
+    rows = [failed(second, tenant_id=tenant) for tenant in ("acme", "beta", "mint", "zeta") for second in (1, 1, 2)]
+    rows += [event(second, tenant_id="mint") for second in (1, 3)]
+    given = Filter(tenants=("zeta", "acme", "mint"), statuses=statuses)
+    visible = [row for row in rows if row.tenant_id != "beta" and (not statuses or row.status in statuses)]
+    visible.sort(key=lambda row: (row.tenant_id, row.created_at, row.pk), reverse=newest_first)
+    assert listed(given, newest_first=newest_first) == ids(*visible)
+
+
+def test_nor_do_they_by_name() -> None:
+    theirs, other = failed(1), failed(1, tenant_id="zeta", dedupe_key="k")
+    limited = Filter(tenants=("acme",))
+    assert listed(limited) == ids(theirs)
+    found = listing.page(limited.narrowed(ids=(theirs.pk, other.pk)), limit=9)
+    assert (len(found.rows), found.looked_at) == (1, 1)
+    assert listed(limited.narrowed(tenant_id="zeta", dedupe_key="k")) == []
+    assert listed(limited.narrowed(tenant_id="zeta")) == []
+    assert listed(Filter(tenants=())) == []
+
+
+def test_whoever_is_limited_chooses_like_everybody_else() -> None:
+    wanted = failed(1, topic="returns")
+    failed(1), failed(8, topic="returns"), failed(1, topic="returns", tenant_id="beta")
+    of_zeta = failed(2, topic="returns", tenant_id="zeta")
+    given = Filter(
+        tenants=("acme", "zeta"),
+        statuses=(EventStatus.FAILED,),
+        topic="returns",
+        error_class="topic",
+        created_before=BEGAN + timedelta(seconds=5),
+    )
+    assert listed(given) == ids(wanted, of_zeta)
+
+
 def test_what_was_asked_for_reads_back() -> None:
     everything = Filter(
         tenant_id="acme",
