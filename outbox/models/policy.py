@@ -50,6 +50,7 @@ class TenantPolicy(models.Model):
     class Meta:
         db_table = "outbox_tenant_policies"
         verbose_name_plural = "tenant policies"
+        permissions = (("pause_tenantpolicy", "Can pause and resume tenants"),)
         # Every process that enqueues asks for the limits again and again.
         indexes = (
             models.Index(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,17 +37,25 @@ def record(
     verb: str,
     using: str,
     reason: str = "",
+    tenants: Collection[str] | None = None,
     filter: Mapping[str, Any] | None = None,
     counts: Mapping[str, int] | None = None,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down what is being done; call it inside the transaction that does it."""
+    """Write down what is being done; call it inside the transaction that does it.
+
+    `tenants`: whom it is about, `*` for everyone; none given, the filter's tenant. Staff who are limited to some
+    tenants see what is about none but these.
+    """
+    asked = dict(filter or {})
+    about = [asked["tenant"]] if tenants is None and asked.get("tenant") else sorted(set(tenants or ()))
     OperatorAction.objects.using(using).create(
         actor=by.name[:255],
         source=by.source,
         verb=verb,
-        filter=dict(filter or {}),
+        tenants=about,
+        filter=asked,
         counts=dict(counts or {}),
         before=before,
         after=after,

@@ -209,9 +209,16 @@ def _apply(
         for event_id, status in changed:
             before.setdefault(status, []).append(event_id)
         counts = {change.done: len(changed), "skipped": len(rows) - len(changed)}
-        after = {"status": change.becomes.value}
         audit.record(
-            by=by, verb=change.verb, using=alias, reason=reason, filter=asked, counts=counts, before=before, after=after
+            by=by,
+            verb=change.verb,
+            using=alias,
+            reason=reason,
+            tenants=tenants,
+            filter=asked,
+            counts=counts,
+            before=before,
+            after={"status": change.becomes.value},
         )
     return len(changed)
 

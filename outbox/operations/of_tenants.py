@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connections
@@ -12,7 +12,7 @@ from outbox.models import EventStatus
 from outbox.operations.filters import EventRow, Filter
 
 _NO_ID = {False: 0, True: 2**63 - 1}
-_NO_TIME = {False: "-infinity", True: "infinity"}
+_NO_TIME = {False: datetime.min.replace(tzinfo=UTC), True: datetime.max.replace(tzinfo=UTC)}
 
 
 class OfTenants:
@@ -36,7 +36,7 @@ class OfTenants:
     def read(self, after: tuple[Any, ...] | None, count: int) -> list[EventRow]:
         """The next rows after a place, at most so many."""
         tenants = [each for each in self._tenants if after is None or not self._is_behind(after[0], each)]
-        begins: list[tuple[datetime | str, int]] = [
+        begins: list[tuple[datetime, int]] = [
             (after[1], after[2]) if after is not None and each == after[0] else self._from_the_start for each in tenants
         ]
         parameters = {
@@ -51,7 +51,7 @@ class OfTenants:
             return [EventRow.of(row) for row in cursor.fetchall()]
 
     @property
-    def _from_the_start(self) -> tuple[str, int]:
+    def _from_the_start(self) -> tuple[datetime, int]:
         return _NO_TIME[self._reverse], _NO_ID[self._reverse]
 
     def _is_behind(self, place: str, tenant: str) -> bool:

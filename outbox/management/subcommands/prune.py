@@ -14,6 +14,7 @@ from circuits.terminal.verbs import Verb
 from outbox import conf
 from outbox.management import arguments
 from outbox.management.people import operator
+from outbox.models.names import EVERY_TENANT
 from outbox.operations import audit, prune
 from outbox.operations.prune import Pruned
 
@@ -80,4 +81,4 @@ def _what() -> str:
 def _record(done: Pruned, options: Mapping[str, Any]) -> None:
     alias = arguments.database(options)
     with transaction.atomic(using=alias):
-        audit.record(by=operator(), verb="prune", using=alias, counts=done.events)
+        audit.record(by=operator(), verb="prune", using=alias, tenants=[EVERY_TENANT], counts=done.events)

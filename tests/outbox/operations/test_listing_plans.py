@@ -63,12 +63,12 @@ def as_asked(statement: str) -> Plan:
     return application_plan(statement, None, before="; ".join(f"SET {name} = off" for name in AVOIDED))
 
 
-def assert_goes_by_index(found: Plan, *, indexes: set[str]) -> None:
+def assert_goes_by_index(found: Plan, *, indexes: set[str], most: int = CHUNK + 64) -> None:
     assert found.scans() == []
     assert found.of_type("Bitmap Heap Scan", "Hash Join", "Merge Join") == []
     assert found.indexes <= indexes
     assert found.rows_sorted() <= 64
-    assert found.rows_read() <= CHUNK + 64
+    assert found.rows_read() <= most
 
 
 BY_STATUS = {"ix_outbox_status_tenant_created", "ix_outbox_dead_letter_topic", "ix_outbox_dead_letter_class"}
@@ -109,7 +109,8 @@ def test_events_of_some_tenants_are_read_from_the_index_tenant_by_tenant(newest_
         given = Filter(tenants=some, statuses=statuses, topic=topic, error_class=error_class, created_before=before)
         asked = statements(given, newest_first=newest_first)
         for statement in set(asked):
-            assert_goes_by_index(as_asked(statement), indexes=BY_STATUS)
+            # The last tenant of a chunk is read to the chunk's length before its ties are sorted.
+            assert_goes_by_index(as_asked(statement), indexes=BY_STATUS, most=2 * CHUNK)
     assert len(asked) <= len(EventStatus)
 
 
