@@ -16,7 +16,7 @@ ALTER TABLE outbox_operator_actions ENABLE TRIGGER outbox_operator_actions_stay;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("outbox", "0009_jobs")]
+    dependencies = [("outbox", "0010_minutes")]
 
     operations = [
         migrations.AlterModelOptions(
