@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
-from django.db import DatabaseError, connections, transaction
+from django.db import connections, transaction
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from circuits import conf, sql
-
-logger = logging.getLogger(__name__)
-
-OTHERS = "_other"
-"""The tenants that have no label of their own, together. No tenant can be named so."""
+from circuits.scraping import OTHERS, SnapshotCollector, limit_statements
 
 LABELLED = 200
-CACHE_SECONDS = 10.0
-STATEMENT_TIMEOUT = timedelta(seconds=2)
-
-_VALUES = {"closed": 0.0, "half_open": 0.5, "open": 1.0, "forced_open": 1.0, "forced_closed": 0.0}
+STATE_VALUES: Mapping[str, float] = {
+    "closed": 0.0,
+    "half_open": 0.5,
+    "open": 1.0,
+    "forced_open": 1.0,
+    "forced_closed": 0.0,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,53 +31,24 @@ class Trouble:
     circuits: int
 
 
-class CircuitCollector(Collector):
-    """Reads the database at most every `cache_seconds`, however many scrape. Safe for threads.
+class CircuitCollector(SnapshotCollector[tuple[Trouble, ...]]):
+    """What is not simply closed."""
 
-    A database that does not answer within two seconds leaves the last snapshot, and `circuits_scrape_success` 0.
-    """
+    app = "circuits"
 
-    def __init__(self, *, cache_seconds: float = CACHE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cache_seconds = cache_seconds
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._looked_at = float("-inf")
-        self._succeeded = False
-        self._snapshot: tuple[Trouble, ...] | None = None
+    def read(self) -> tuple[Trouble, ...]:
+        return read_trouble()
 
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: a registry that asks must not make us read the database."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics as of the last look."""
-        with self._lock:
-            if self._clock() - self._looked_at >= self._cache_seconds:
-                self._look()
-            snapshot, succeeded = self._snapshot, self._succeeded
-        if snapshot is not None:
-            yield _states(snapshot)
-            yield _counts(snapshot)
-        yield GaugeMetricFamily(
-            "circuits_scrape_success", "Whether the last look at the circuits succeeded.", int(succeeded)
-        )
-
-    def _look(self) -> None:
-        try:
-            self._snapshot = read_trouble()
-            self._succeeded = True
-        except DatabaseError:
-            logger.exception("The circuits could not be read; the last figures stand.")
-            self._succeeded = False
-        self._looked_at = self._clock()
+    def metrics(self, snapshot: tuple[Trouble, ...]) -> Iterator[Metric]:
+        yield _states(snapshot)
+        yield _counts(snapshot)
 
 
 def read_trouble() -> tuple[Trouble, ...]:
     """Look at the database now. Costs as much as there is trouble, however many circuits there are."""
     database = conf.get().database
     with transaction.atomic(using=database), connections[database].cursor() as cursor:
-        milliseconds = STATEMENT_TIMEOUT // timedelta(milliseconds=1)
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+        limit_statements(database)
         cursor.execute(sql.load("trouble"), {"labelled": LABELLED, "others": OTHERS})
         return tuple(
             Trouble(tenant_id=tenant_id, name=name, state=state, circuits=circuits)
@@ -99,7 +64,7 @@ def _states(found: Iterable[Trouble]) -> Metric:
     )
     for each in found:
         if each.tenant_id != OTHERS:
-            metric.add_metric([each.tenant_id, each.name], _VALUES[each.state])
+            metric.add_metric([each.tenant_id, each.name], STATE_VALUES[each.state])
     return metric
 
 

@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from typing import Any, LiteralString
 
 import psycopg
-from django.db import connections
 
-from circuits import conf
+from circuits import conf, sessions
 from circuits.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = sessions.Session
 Rows = list[tuple[Any, ...]]
 
 _FIRST_PAUSE_SECONDS = 1.0
@@ -28,16 +27,15 @@ _SAY_AGAIN_SECONDS = 60.0
 def connect(name: str) -> Connection:
     """A session outside Django's, in autocommit, that waits for nobody for long."""
     settings = conf.get()
-    params = connections[settings.database].get_connection_params()
-    for key in ("cursor_factory", "context", "prepare_threshold", "pool"):
-        params.pop(key, None)
-    params.update(application_name=f"circuits {name}", connect_timeout=settings.connect_timeout)
-    connection = psycopg.connect(autocommit=True, **params)
+    # Behind a pooler in transaction mode a session is somebody else's a moment later.
+    connection = sessions.open_session(
+        settings.database,
+        name=f"circuits {name}",
+        connect_timeout=settings.connect_timeout,
+        prepare=settings.listen,
+    )
     if settings.listen:
         _limit(connection, local=False)
-    else:
-        # Behind a pooler in transaction mode a session is somebody else's a moment later.
-        connection.prepare_threshold = None
     return connection
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
+from circuits.sessions import Session, open_session
 from outbox import conf, sql
 from outbox.models import EventStatus
-from outbox.sessions import Session, open_session
 
 CLAIM_SECONDS = 4.0
 """A process that dies while it counts is followed by another one after this."""

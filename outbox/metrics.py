@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.apps import apps
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from circuits.scraping import OTHERS, SnapshotCollector, limit_statements
 from outbox import conf
 from outbox.models import OutboxRelay
 from outbox.models.names import OTHER_TENANTS
@@ -24,10 +22,8 @@ from outbox.operations.pause import Pause, pauses
 logger = logging.getLogger(__name__)
 
 LABELLED_TENANTS = 200
-CACHE_SECONDS = 10.0
 COUNT_AFTER = timedelta(seconds=15)
 """Without relays nobody counts what waits: then a scrape does, no more often than this."""
-STATEMENT_TIMEOUT = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,48 +37,17 @@ class Snapshot:
     pauses: tuple[Pause, ...] = ()
 
 
-class OutboxCollector(Collector):
-    """Reads the database at most every `cache_seconds`, however many scrape. Safe for threads.
+class OutboxCollector(SnapshotCollector[Snapshot]):
+    """What waits, and who works on it."""
 
-    A database that does not answer within two seconds leaves the last snapshot, and `outbox_scrape_success` 0.
-    """
+    app = "outbox"
+    errors = (DatabaseError, CountFailed)
 
-    def __init__(self, *, cache_seconds: float = CACHE_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cache_seconds = cache_seconds
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._looked_at = float("-inf")
-        self._seconds = 0.0
-        self._succeeded = False
-        self._snapshot: Snapshot | None = None
+    def read(self) -> Snapshot:
+        return read_snapshot()
 
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: a registry that asks must not make us read the database."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """The metrics as of the last look."""
-        with self._lock:
-            if self._clock() - self._looked_at >= self._cache_seconds:
-                self._look()
-            snapshot, succeeded, seconds = self._snapshot, self._succeeded, self._seconds
-        if snapshot is not None:
-            yield from _metrics(snapshot)
-        yield GaugeMetricFamily(
-            "outbox_scrape_success", "Whether the last look at the database succeeded.", int(succeeded)
-        )
-        yield GaugeMetricFamily("outbox_scrape_duration_seconds", "How long the last look took.", seconds)
-
-    def _look(self) -> None:
-        began = self._clock()
-        try:
-            self._snapshot = read_snapshot()
-            self._succeeded = True
-        except (DatabaseError, CountFailed):
-            logger.exception("The backlog could not be read; the last figures stand.")
-            self._succeeded = False
-        self._looked_at = self._clock()
-        self._seconds = self._looked_at - began
+    def metrics(self, snapshot: Snapshot) -> Iterator[Metric]:
+        return _metrics(snapshot)
 
 
 def read_snapshot() -> Snapshot:
@@ -90,7 +55,7 @@ def read_snapshot() -> Snapshot:
     settings = conf.get()
     task_queue_wait = _task_queue_wait()
     with transaction.atomic(using=settings.database):
-        _limit(settings.database)
+        limit_statements(settings.database)
         alive_since = Now() - timedelta(seconds=settings.lease_seconds)
         return Snapshot(
             backlog=snapshot(refresh_if_older_than=COUNT_AFTER, using=settings.database),
@@ -98,12 +63,6 @@ def read_snapshot() -> Snapshot:
             task_queue_wait=task_queue_wait,
             pauses=pauses(using=settings.database),
         )
-
-
-def _limit(database: str) -> None:
-    with connections[database].cursor() as cursor:
-        milliseconds = STATEMENT_TIMEOUT // timedelta(milliseconds=1)
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
 
 
 def _task_queue_wait() -> float | None:

@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterable
 from functools import cache
 
-import psycopg
-from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.migration import Migration
 
+from circuits.sessions import open_session
 from outbox import conf
 from outbox.kafka.config import client_config
 from outbox.kafka.metadata import MetadataClient
@@ -46,11 +45,8 @@ def _look_at_broker() -> dict[str, str]:
 
 def _applied() -> _Names:
     """Through a connection of our own, since Django's would wait longer than whoever asks."""
-    parameters = connections[conf.get().database].get_connection_params()
-    for name in ("cursor_factory", "context", "prepare_threshold", "pool"):
-        parameters.pop(name, None)
-    parameters["connect_timeout"] = DATABASE_SECONDS
-    with psycopg.connect(**parameters, autocommit=True) as connection:
+    alias = conf.get().database
+    with open_session(alias, name="readiness", connect_timeout=DATABASE_SECONDS) as connection:
         connection.execute(f"SET statement_timeout = '{DATABASE_SECONDS}s'")
         if connection.execute("SELECT to_regclass('django_migrations')").fetchone() == (None,):
             return set()

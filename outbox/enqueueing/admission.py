@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import psycopg
 
+from circuits.sessions import Session, open_session
 from outbox import counting, sql
 from outbox.enqueueing.metrics import REFUSED
 from outbox.errors import BacklogFull
-from outbox.sessions import Session, open_session
 
 logger = logging.getLogger(__name__)
 

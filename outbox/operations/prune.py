@@ -16,12 +16,12 @@ from typing import Any
 
 from django.db import connections
 
+from circuits.sessions import open_session
 from outbox import conf, sql
 from outbox.errors import OutboxError
 from outbox.models import EventStatus
 from outbox.operations.metrics import PRUNED
 from outbox.operations.quick import quick
-from outbox.sessions import open_session
 
 BATCH = 500
 TENANTS = 1_000

@@ -7,9 +7,9 @@ import threading
 
 import psycopg
 
+from circuits.sessions import open_session
 from outbox import conf, counting
 from outbox.relay.session import Connection
-from outbox.sessions import open_session
 
 logger = logging.getLogger("outbox.relay")
 

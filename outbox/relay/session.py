@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from psycopg.types.numeric import Int8BinaryLoader
 
+from circuits.sessions import open_session
 from outbox import conf
-from outbox.sessions import open_session
 
 PG_EPOCH_UNIX_US = 946_684_800_000_000
 """2000-01-01 UTC, PostgreSQL's own epoch, in Unix microseconds."""

@@ -1,13 +1,5 @@
-"""The statements the ORM cannot say, one file each, read once."""
+"""The statements the ORM cannot say, one file each."""
 
-from __future__ import annotations
+from circuits.statements import loader
 
-from functools import cache
-from importlib import resources
-from typing import LiteralString
-
-
-@cache
-def load(name: str) -> LiteralString:
-    """The statement in `<name>.sql`."""
-    return resources.files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+load = loader(__name__)

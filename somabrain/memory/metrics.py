@@ -8,7 +8,7 @@ import time
 
 from prometheus_client import Counter, Gauge
 
-from circuits.events import Override, Phase
+from circuits.collector import STATE_VALUES
 from circuits.operations import listing
 from somabrain.memory import queue
 from somabrain.memory.names import CIRCUIT, checked_tenant, tenant_of
@@ -39,14 +39,7 @@ LABELLED_TENANTS = 200
 """So many tenants whose circuit is closed, or whose queue is longest, have a line of their own."""
 CACHE_SECONDS = 10.0
 
-VALUES = {
-    Phase.CLOSED.value: 0.0,
-    Phase.HALF_OPEN.value: 0.5,
-    Phase.OPEN.value: 1.0,
-    Override.FORCED_OPEN.value: 1.0,
-    Override.FORCED_CLOSED.value: 0.0,
-}
-_NOT_CLOSED = tuple(state for state, value in VALUES.items() if value)
+_NOT_CLOSED = tuple(state for state, value in STATE_VALUES.items() if value)
 
 _trouble = Trouble(logger, "The memory's metrics are not up to date")
 _states: dict[str, float] = {}
@@ -57,7 +50,7 @@ _refreshed_at = float("-inf")
 
 def report_circuit(tenant_id: str, state: str) -> None:
     """As a process knows it after a call."""
-    value = VALUES[state]
+    value = STATE_VALUES[state]
     if _states.get(tenant_id) == value:
         return
     with _trouble.contained():
@@ -114,7 +107,7 @@ def _set_pending(tenant_id: str, count: int) -> None:
 def _report_all_circuits() -> None:
     """A circuit that is neither used nor reported moves all the same, by time and by other processes."""
     found = {
-        row.tenant_id: VALUES[state]
+        row.tenant_id: STATE_VALUES[state]
         for state in _NOT_CLOSED
         for row in listing.circuits(name=CIRCUIT, state=state, limit=LABELLED_TENANTS)
     }

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from pytest_django import Settings
 
+from circuits.sessions import Session, open_session
 from outbox import counting, sql
 from outbox.counting import CLAIM_SECONDS, claim, count
-from outbox.sessions import Session, open_session
 from tests.outbox.relay.conftest import Tables
 
 

@@ -8,10 +8,10 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from circuits.sessions import open_session
 from outbox.models import EventStatus, OperatorAction, OutboxEvent
 from outbox.operations import prune as operation
 from outbox.operations.prune import LOCK
-from outbox.sessions import open_session
 from tests.outbox.management.test_commands import OK, USAGE, WRONG, Said
 from tests.outbox.operations.rows import event
 

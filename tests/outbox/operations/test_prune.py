@@ -12,6 +12,7 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
+from circuits.sessions import open_session
 from outbox import sql
 from outbox.api import enqueue
 from outbox.models import EventStatus, OutboxAttempt, OutboxEvent, TenantPolicy
@@ -19,7 +20,6 @@ from outbox.operations import prune as module
 from outbox.operations.discard import discard
 from outbox.operations.filters import Filter
 from outbox.operations.prune import LOCK, AlreadyPruning, Pruned, prune
-from outbox.sessions import open_session
 from tests.outbox.operations.rows import ANN, event
 from tests.outbox.relay.conftest import Tables
 from tests.support.plans import plan
