@@ -12,7 +12,7 @@ from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from circuits.scraping import OTHERS, SnapshotCollector, limit_statements
+from circuits.scraping import SnapshotCollector, limit_statements
 from outbox import conf
 from outbox.models import OutboxRelay
 from outbox.models.names import OTHER_TENANTS

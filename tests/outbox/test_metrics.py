@@ -13,7 +13,6 @@ from django_q.models import OrmQ
 from prometheus_client import CollectorRegistry
 from pytest_django import DjangoAssertNumQueries
 
-from circuits.scraping import OTHERS
 from outbox import counting, metrics, sql
 from outbox.metrics import COUNT_AFTER, OutboxCollector
 from outbox.models import OutboxRelay, TenantPolicy
@@ -232,7 +231,7 @@ def test_a_first_look_that_fails_says_so(broken: None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_slow_database_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "STATEMENT_TIMEOUT", timedelta(milliseconds=50))
+    monkeypatch.setattr(scraping, "STATEMENT_TIMEOUT", timedelta(milliseconds=50))
     monkeypatch.setattr(sql, "load", lambda name: "SELECT pg_sleep(60)")
     assert values(OutboxCollector(), "outbox_scrape_success") == {"": 0}
     with connection.cursor() as cursor:
