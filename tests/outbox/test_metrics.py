@@ -13,6 +13,7 @@ from django_q.models import OrmQ
 from prometheus_client import CollectorRegistry
 from pytest_django import DjangoAssertNumQueries
 
+from circuits import scraping
 from outbox import counting, metrics, sql
 from outbox.metrics import COUNT_AFTER, OutboxCollector
 from outbox.models import OutboxRelay, TenantPolicy
