@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from circuits.console.back import way_back
 from circuits.console.lists import AnyModelAdmin
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator
@@ -109,7 +110,7 @@ class PausePages(AnyModelAdmin):
             "form": form,
             "submit": verb.capitalize(),
             "action": reverse("admin:outbox_policy_decide", args=[verb]),
-            "back": reverse("admin:outbox_tenantpolicy_changelist"),
+            "back": self._way_back(request),
         }
         return TemplateResponse(request, "admin/outbox/tenantpolicy/decide.html", context)
 
@@ -122,12 +123,17 @@ class PausePages(AnyModelAdmin):
                     done.append(tenant)
             except OutboxError as error:
                 self.message_user(request, f"{_who([tenant])}: {error}", messages.ERROR)
-                return HttpResponseRedirect(reverse("admin:outbox_tenantpolicy_changelist"))
+                return HttpResponseRedirect(self._way_back(request))
         if done:
             self.message_user(request, f"{verb.capitalize()}d {_who(done)}.", messages.SUCCESS)
         else:
             self.message_user(request, f"No pause of {_who(tenants)} holds.", messages.WARNING)
-        return HttpResponseRedirect(reverse("admin:outbox_tenantpolicy_changelist"))
+        return HttpResponseRedirect(self._way_back(request))
+
+    def _way_back(self, request: HttpRequest) -> str:
+        """To the list as it was filtered, if its action leads here."""
+        here = reverse("admin:outbox_tenantpolicy_changelist")
+        return way_back(request, otherwise=request.get_full_path() if request.path == here else here)
 
 
 def _named(tenants: list[str]) -> list[str]:

@@ -79,6 +79,21 @@ def test_tenants_that_are_selected_are_asked_about_together(staff: Client, verb:
     assert f"{verb.capitalize()}d 2 tenants." in staff.get(LIST).text
 
 
+@pytest.mark.parametrize(
+    ("back", "leads_to"), [("/admin/?span=1h", "/admin/?span=1h"), ("https://evil.example/", LIST), ("", LIST)]
+)
+def test_it_leads_back_to_the_page_of_this_host_that_it_was_asked_from(staff: Client, back: str, leads_to: str) -> None:
+    page = staff.get(f"{LIST}decide/pause/", {"tenant": "acme", "back": back}).text
+    assert f'name="back" value="{leads_to}"' in page
+    assert decide(staff, "pause", "acme", back=back)["Location"] == leads_to
+
+
+def test_an_action_leads_back_to_the_list_as_it_was_filtered(staff: Client) -> None:
+    TenantPolicy.objects.create(tenant_id="acme")
+    page = staff.post(f"{LIST}?q=ac", {"action": "pause", "_selected_action": ["acme"]}).text
+    assert f'name="back" value="{LIST}?q=ac"' in page
+
+
 def test_what_the_database_finds_over_already_is_said(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: object) -> None:
         raise InvalidPause("that is over already")

@@ -1,0 +1,1 @@
+"""What the pages draw from: pure functions, without a database or a request."""
