@@ -109,6 +109,8 @@ class TypedSettings(Generic[S, E]):
 
 
 def _parse(raw: Any, wanted: Any) -> Any:
+    if typing.get_origin(wanted) is tuple:
+        return _texts(raw)
     kinds = typing.get_args(wanted)
     if type(None) in kinds:
         if raw is None or raw == "":
@@ -130,6 +132,14 @@ def _parse(raw: Any, wanted: Any) -> Any:
     if wanted is int and isinstance(raw, float) and raw != value:
         raise _Unusable("must be a whole number")
     return value
+
+
+def _texts(raw: Any) -> tuple[str, ...]:
+    """A list, or as the environment has it: one text with commas."""
+    parts = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise _Unusable("must be a list of texts, or one text with commas between them")
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def _boolean(raw: Any) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from circuits.typed_settings import TypedSettings
+from outbox import redaction
 from outbox.errors import InvalidSetting
 
 PREFIX = "OUTBOX_"
@@ -90,6 +91,11 @@ class OutboxSettings:
     relays_per_host: int | None = _setting(
         None, "How many qcluster workers of a host run a relay; unset: all of them.", at_least=0
     )
+    redact: tuple[str, ...] = _setting(
+        redaction.DEFAULT,
+        "What staff are not shown of payloads and headers: paths such as user.email, *.password or topic:items[].card. "
+        "Replaces the default; empty: all is shown.",
+    )
 
 
 def _out_of_bounds(value: int | float, bounds: Mapping[str, Any]) -> str | None:
@@ -147,6 +153,8 @@ def _contradictions(values: OutboxSettings) -> list[InvalidSetting]:
                 "must be unset while OUTBOX_DEAD_LETTER_BLOCKS_KEY is true: deleting a dead letter would free its key",
             )
         )
+    if wrong := redaction.problem(values.redact):
+        found.append(InvalidSetting("OUTBOX_REDACT", list(values.redact), wrong))
     return found
 
 

@@ -40,6 +40,8 @@ def _kinds(settings: Any) -> Iterator[tuple[Field[Any], Any]]:
 
 
 def _default(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(code(each) for each in value)
     if isinstance(value, int) and not isinstance(value, bool):
         return code(f"{value:_}")
     shown = _WORDS.get(value, value) if isinstance(value, bool | str | None) else value
@@ -47,6 +49,8 @@ def _default(value: Any) -> str:
 
 
 def _kind(kind: Any) -> str:
+    if typing.get_origin(kind) is tuple:
+        return "texts"
     if isinstance(kind, types.UnionType):
         kind = next(each for each in kind.__args__ if each is not type(None))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
