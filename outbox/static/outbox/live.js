@@ -2,9 +2,9 @@
 
 /* Refreshes the figures of a page, and shows its times in the viewer's zone.
 
-   A region is <div data-live="where to fetch it" data-every="seconds">, with its figures in [data-live-content], what
-   is said about refreshing in [data-live-state], and the choice of the rhythm in [data-live-every]. Without this
-   script its link to refresh remains. */
+   A region is [data-live]. Its parts are <div data-live-part="where to fetch it" data-least="seconds">, each with one
+   [data-live-figures]; what is said about refreshing is in [data-live-state], the choice of the rhythm in
+   [data-live-every]. Without this script the link to refresh, [data-live-now], remains. */
 
 (() => {
     const REMEMBERED = "outbox.console.every";
@@ -53,10 +53,49 @@
         }
     };
 
+    class Trouble extends Error {}
+
+    class Over extends Error {}
+
+    const reason = (error) => {
+        if (error instanceof Trouble) {
+            return error.message;
+        }
+        return error.name === "AbortError" ? "no answer in time" : "the server cannot be reached";
+    };
+
+    /* Puts the figures into a part, and leaves open, scrolled and focused what was. */
+    const replace = (part, found) => {
+        const open = [...part.querySelectorAll("details[id][open]")].map((each) => each.id);
+        const scrolled = [...part.querySelectorAll(".scroll[id]")].map((each) => [
+            each.id,
+            each.scrollLeft,
+            each.scrollTop,
+        ]);
+        const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+        const [across, down] = [window.scrollX, window.scrollY];
+        localise(found);
+        part.replaceChildren(document.adoptNode(found));
+        for (const id of open) {
+            document.getElementById(id)?.setAttribute("open", "");
+        }
+        for (const [id, left, top] of scrolled) {
+            document.getElementById(id)?.scrollTo(left, top);
+        }
+        if (focused) {
+            document.getElementById(focused)?.focus({ preventScroll: true });
+        }
+        window.scrollTo(across, down);
+    };
+
     class Region {
         constructor(element) {
             this.element = element;
-            this.content = element.querySelector("[data-live-content]");
+            this.parts = [...element.querySelectorAll("[data-live-part]")].map((part) => ({
+                element: part,
+                least: Number(part.dataset.least || 0) * 1_000,
+                came: Date.now(),
+            }));
             this.state = element.querySelector("[data-live-state]");
             this.choice = element.querySelector("[data-live-every]");
             this.failures = 0;
@@ -124,19 +163,24 @@
             }
         }
 
+        inside(selector) {
+            return this.parts.some((part) => part.element.querySelector(selector));
+        }
+
         /* What a refresh would take out of somebody's hands. */
         held() {
             if (document.querySelector("dialog[open]")) {
                 return "a dialog is open";
             }
-            if (this.content.querySelector("input[type=checkbox]:checked")) {
+            if (this.inside("input[type=checkbox]:checked")) {
                 return "rows are selected";
             }
-            if (this.content.querySelector(":focus-visible")) {
+            if (this.inside(":focus-visible")) {
                 return "the keyboard is in the figures";
             }
             const selection = document.getSelection();
-            if (selection && !selection.isCollapsed && this.content.contains(selection.anchorNode)) {
+            const selects = (part) => part.element.contains(selection.anchorNode);
+            if (selection && !selection.isCollapsed && this.parts.some(selects)) {
                 return "text is selected";
             }
             return "";
@@ -151,15 +195,14 @@
             this.request = new AbortController();
             const patience = setTimeout(() => this.request.abort(), PATIENCE);
             try {
-                const answer = await fetch(this.element.dataset.live, {
-                    cache: "no-store",
-                    credentials: "same-origin",
-                    redirect: "manual",
-                    signal: this.request.signal,
-                });
-                await this.take(answer, asked);
+                for (const part of this.parts) {
+                    if (asked || this.failures || this.tried - part.came >= part.least) {
+                        await this.renew(part, asked);
+                    }
+                }
+                this.succeed();
             } catch (error) {
-                this.fail(error.name === "AbortError" ? "no answer in time" : "the server cannot be reached");
+                this.fail(error);
             } finally {
                 clearTimeout(patience);
                 this.request = null;
@@ -167,59 +210,46 @@
             }
         }
 
-        async take(answer, asked) {
+        async renew(part, asked) {
+            const answer = await fetch(part.element.dataset.livePart, {
+                cache: "no-store",
+                credentials: "same-origin",
+                redirect: "manual",
+                signal: this.request.signal,
+            });
             if (answer.type === "opaqueredirect" || answer.status === 403 || answer.status === 404) {
+                throw new Over();
+            }
+            if (!answer.ok) {
+                throw new Trouble(`the server answered ${answer.status}`);
+            }
+            const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+            const found = page.querySelector("[data-live-figures]");
+            if (!found) {
+                throw new Trouble("the server answered something else");
+            }
+            if (asked || !this.held()) {
+                part.came = Date.now();
+                replace(part.element, found);
+            }
+        }
+
+        succeed() {
+            this.failures = 0;
+            this.last = Math.max(...this.parts.map((part) => part.came));
+            this.element.classList.remove("stale");
+        }
+
+        fail(error) {
+            if (error instanceof Over) {
                 this.over = true;
                 this.say("You are signed out, or may not see this any more. Load the page again.", true);
-            } else if (!answer.ok) {
-                this.fail(`the server answered ${answer.status}`);
-            } else {
-                this.show(await answer.text(), asked);
-            }
-        }
-
-        show(text, asked) {
-            const found = new DOMParser().parseFromString(text, "text/html").querySelector("[data-live-figures]");
-            if (!found) {
-                this.fail("the server answered something else");
                 return;
             }
-            this.failures = 0;
-            if (asked || !this.held()) {
-                this.last = Date.now();
-                this.element.classList.remove("stale");
-                this.replace(found);
-            }
-        }
-
-        replace(found) {
-            const open = [...this.content.querySelectorAll("details[id][open]")].map((each) => each.id);
-            const scrolled = [...this.content.querySelectorAll(".scroll[id]")].map((each) => [
-                each.id,
-                each.scrollLeft,
-                each.scrollTop,
-            ]);
-            const focused = this.content.contains(document.activeElement) ? document.activeElement.id : "";
-            const place = window.scrollY;
-            localise(found);
-            this.content.replaceChildren(document.adoptNode(found));
-            for (const id of open) {
-                document.getElementById(id)?.setAttribute("open", "");
-            }
-            for (const [id, left, top] of scrolled) {
-                document.getElementById(id)?.scrollTo(left, top);
-            }
-            if (focused) {
-                document.getElementById(focused)?.focus({ preventScroll: true });
-            }
-            window.scrollTo(window.scrollX, place);
-        }
-
-        fail(why) {
             this.failures += 1;
             this.element.classList.add("stale");
             const again = this.every ? ` Trying again in ${this.pause} s.` : "";
-            this.say(`These figures are from ${fullClock(new Date(this.last))}: ${why}.${again}`, true);
+            this.say(`These figures are from ${fullClock(new Date(this.last))}: ${reason(error)}.${again}`, true);
         }
 
         /* The state is read out when it changes: how old the figures are, once a minute at most. */
