@@ -6,6 +6,7 @@ from outbox.models.event import EventStatus, OutboxEvent
 from outbox.models.job import JobState, JobVerb, OutboxJob
 from outbox.models.lane import OutboxLane
 from outbox.models.operator_action import ActionSource, OperatorAction
+from outbox.models.pages import Overview, Tenant
 from outbox.models.policy import TenantPolicy
 from outbox.models.relay import OutboxRelay
 from outbox.models.series import MinuteCount
@@ -23,6 +24,8 @@ __all__ = [
     "OutboxJob",
     "OutboxLane",
     "OutboxRelay",
+    "Overview",
+    "Tenant",
     "TenantBacklog",
     "TenantPolicy",
 ]
