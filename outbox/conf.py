@@ -88,6 +88,18 @@ class OutboxSettings:
     prune_minutes: int | None = _setting(
         5, "Minutes between two runs of the schedule that prunes; unset: no schedule.", at_least=1, at_most=1_440
     )
+    job_rate: float = _setting(
+        1_000.0,
+        "Most events per second that a job of operators changes, unless it says otherwise.",
+        at_least=0.1,
+        at_most=1e6,
+    )
+    job_lease_seconds: float = _setting(
+        30.0, "How long a job of operators stays with a worker that does not answer.", at_least=1, at_most=3_600
+    )
+    job_retention_days: int | None = _setting(
+        90, "Days that jobs of operators are kept once they are over; unset: for ever.", at_least=1, at_most=36_500
+    )
     relays_per_host: int | None = _setting(
         None, "How many qcluster workers of a host run a relay; unset: all of them.", at_least=0
     )

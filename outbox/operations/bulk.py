@@ -58,6 +58,8 @@ class Batch:
     """What one transaction did."""
 
     changed: int
+    tenants: Mapping[str, int]
+    """Events that it was about, by tenant."""
     skipped: Mapping[str, int]
     looked_at: int
     next: str | None
@@ -66,8 +68,8 @@ class Batch:
 class Ledger(Protocol):
     """Somebody who keeps books on batches, in the transaction of each."""
 
-    def open(self) -> None:
-        """Before anything is locked. May raise, and the batch is given up."""
+    def open(self, tenants: Mapping[str, int]) -> None:
+        """Before anything is locked; so many events of each tenant. May raise, and the batch is given up."""
 
     def close(self, batch: Batch) -> None:
         """After the change. What it writes is committed with the batch, or not at all."""
@@ -152,20 +154,23 @@ def step(
     rights = [row for row in found.rows if change.can(row)]
     record = {**asked.as_json(), **({"after": after} if after else {}), **({"job": job} if job else {})}
     if not rights and ledger is None:
-        return _batch(change, found, len(rights), 0)
+        return _batch(change, found, 0)
     with quick(using):
         if ledger is not None:
-            ledger.open()
+            ledger.open(Counter(row.tenant_id for row in rights))
         changed = _apply(change, rights, using, by=by, reason=reason, asked=record) if rights else 0
-        batch = _batch(change, found, len(rights), changed)
+        batch = _batch(change, found, changed)
         if ledger is not None:
             ledger.close(batch)
     return batch
 
 
-def _batch(change: Change, found: Page, rights: int, changed: int) -> Batch:
-    skipped = change.left_alone(found.rows) + Counter(changing=rights - changed)
-    return Batch(changed=changed, skipped=dict(skipped), looked_at=found.looked_at, next=found.next)
+def _batch(change: Change, found: Page, changed: int) -> Batch:
+    tenants = Counter(row.tenant_id for row in found.rows if change.can(row))
+    skipped = change.left_alone(found.rows) + Counter(changing=tenants.total() - changed)
+    return Batch(
+        changed=changed, tenants=dict(tenants), skipped=dict(skipped), looked_at=found.looked_at, next=found.next
+    )
 
 
 def preview(

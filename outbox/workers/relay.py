@@ -14,7 +14,7 @@ from django_q.signals import post_spawn
 from outbox import conf
 from outbox.errors import OutboxError
 from outbox.relay.supervisor import RelayThread, Supervisor, drain_seconds
-from outbox.workers import orphans, schedules, task_queue
+from outbox.workers import jobs, orphans, schedules, task_queue
 from outbox.workers.slots import HostSlots
 
 logger = logging.getLogger("outbox.workers")
@@ -69,6 +69,7 @@ def _on_spawn(**_: Any) -> None:
     util.Finalize(None, _end, args=[relay], exitpriority=100)
     relay.start()
     task_queue.start_watch()
+    jobs.start_watch()
     schedules.keep()
 
 
