@@ -46,7 +46,7 @@ def busy_worker(process: ManageProcess, job_id: int) -> int:
 
 def replayed() -> list[int]:
     actions = OperatorAction.objects.filter(verb="replay")
-    return [event_id for action in actions for ids in action.before.values() for event_id in ids]
+    return [event_id for action in actions for ids in (action.before or {}).values() for event_id in ids]
 
 
 def test_a_job_whose_worker_is_killed_half_way_loses_and_repeats_nothing(

@@ -32,7 +32,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def replayed() -> list[int]:
     """The events in the order in which they were replayed."""
     actions = OperatorAction.objects.filter(verb="replay").order_by("id")
-    return [event_id for action in actions for ids in action.before.values() for event_id in ids]
+    return [event_id for action in actions for ids in (action.before or {}).values() for event_id in ids]
 
 
 def test_a_job_goes_through_its_events_in_batches_and_is_done() -> None:
