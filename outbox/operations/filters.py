@@ -94,11 +94,14 @@ class Filter:
     created_before: datetime | None = None
     ids: tuple[int, ...] = ()
     dedupe_key: str | None = None
+    partition_key: str | None = None
     up_to_id: int | None = None
 
     def __post_init__(self) -> None:
         if self.dedupe_key is not None and self.tenant_id is None:
             raise InvalidFilter("a dedupe key is one of a tenant: name the tenant as well")
+        if self.partition_key is not None and self.tenant_id is None:
+            raise InvalidFilter("a partition key is one of a tenant: name the tenant as well")
         if len(self.ids) > MOST_IDS:
             raise InvalidFilter(f"{len(self.ids)} ids: name at most {MOST_IDS}")
         if any(not 0 < each < 2**63 for each in self.ids):
@@ -138,6 +141,7 @@ class Filter:
             and self.topic in (None, row.topic)
             and self.error_class in (None, row.error_class)
             and self.dedupe_key in (None, row.dedupe_key)
+            and self.partition_key in (None, row.partition_key)
             and (self.created_before is None or row.created_at < self.created_before)
             and (not self.ids or row.event_id in self.ids)
             and (self.up_to_id is None or row.event_id <= self.up_to_id)
@@ -156,6 +160,7 @@ class Filter:
             "created_before": self.created_before and self.created_before.isoformat(),
             "ids": list(self.ids),
             "dedupe_key": self.dedupe_key,
+            "partition_key": self.partition_key,
             "up_to_id": self.up_to_id,
         }
         limit = {} if self.tenants is None else {"tenants": list(self.tenants)}
@@ -174,6 +179,7 @@ class Filter:
             created_before=datetime.fromisoformat(created_before) if created_before else None,
             ids=tuple(given.get("ids", ())),
             dedupe_key=given.get("dedupe_key"),
+            partition_key=given.get("partition_key"),
             up_to_id=given.get("up_to_id"),
         )
 

@@ -112,8 +112,9 @@ class _Order:
     @property
     def is_exact(self) -> bool:
         """Whether every row that the database returns will match."""
-        unanswered = (self._filter.topic, self._filter.error_class, self._filter.created_before, self._filter.up_to_id)
-        return not self._named and unanswered == (None, None, None, None)
+        given = self._filter
+        unanswered = (given.topic, given.error_class, given.partition_key, given.created_before, given.up_to_id)
+        return not self._named and not any(each is not None for each in unanswered)
 
     def parse(self, after: str | None) -> tuple[Any, ...] | None:
         if after is None:
