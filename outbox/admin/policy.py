@@ -52,6 +52,9 @@ class PolicyForm(PolicyModelForm):
         super().__init__(*args, **kwargs)
         self.fields["weight"].validators.append(MaxValueValidator(1e6))
         self.fields["rate"].validators.append(MaxValueValidator(1e9))
+        # The admin's widget has two inputs, and words beside them that label neither.
+        for part, said in zip(self.fields["paused_until"].widget.widgets, ("date", "time"), strict=True):
+            part.attrs["aria-label"] = f"Paused until: {said}"
         if "tenant_id" in self.fields:
             self.fields["tenant_id"].help_text = f"A tenant, or {EVERY_TENANT} to pause everyone."
 

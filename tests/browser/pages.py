@@ -1,0 +1,66 @@
+"""Every page of ours, by name, and where it is with the data of the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from django.apps import apps
+from django.contrib import admin
+from django.urls import reverse
+
+from circuits.models import TenantCircuit
+from outbox.models import EventStatus, OutboxEvent
+from tests.browser import scene
+
+Where = Callable[[], str]
+
+_OURS = ("outbox", "circuits", "somabrain")
+_MODELS = sorted(model._meta.label_lower for model in admin.site._registry if model._meta.app_label in _OURS)
+
+
+def _list(label: str) -> str:
+    return reverse(f"admin:{label.replace('.', '_')}_changelist")
+
+
+def _first(label: str) -> str:
+    row = apps.get_model(label)._default_manager.order_by("pk").only("pk").first()
+    assert row is not None, f"the scene has no {label}"
+    return reverse(f"admin:{label.replace('.', '_')}_change", args=[row.pk])
+
+
+def _of_event(status: str) -> str:
+    event = OutboxEvent.objects.filter(status=status).only("pk").earliest("pk")
+    return reverse("admin:outbox_outboxevent_change", args=[event.pk])
+
+
+def _of_dead_letter(verb: str) -> str:
+    event = OutboxEvent.objects.failed().only("pk").earliest("pk")
+    return f"{reverse('admin:outbox_event_decide', args=[verb])}?ids={event.pk}"
+
+
+def _of_circuit(verb: str = "") -> str:
+    circuit = TenantCircuit.objects.get(tenant_id=scene.LOCKED_OUT)
+    page = "circuits_tenantcircuit_decide" if verb else "circuits_tenantcircuit_change"
+    return reverse(f"admin:{page}", args=[circuit.pk, verb] if verb else [circuit.pk])
+
+
+PAGES: dict[str, Where] = {
+    "index": lambda: reverse("admin:index"),
+    **{f"list of {label}": partial(_list, label) for label in _MODELS},
+    **{f"one {label}": partial(_first, label) for label in _MODELS},
+    "empty list": lambda: f"{_list('outbox.outboxevent')}?tenant=nobody",
+    "dead letters": lambda: f"{_list('outbox.outboxevent')}?status__exact=failed",
+    "event sent": lambda: _of_event(EventStatus.SENT),
+    "event failed": lambda: _of_event(EventStatus.FAILED),
+    "replay": lambda: _of_dead_letter("replay"),
+    "discard": lambda: _of_dead_letter("discard"),
+    "pause": lambda: f"{reverse('admin:outbox_policy_decide', args=['pause'])}?tenant={scene.NOISY}",
+    "pause everyone": lambda: f"{reverse('admin:outbox_policy_decide', args=['pause'])}?tenant=*",
+    "resume": lambda: f"{reverse('admin:outbox_policy_decide', args=['resume'])}?tenant={scene.PAUSED}",
+    "new policy": lambda: reverse("admin:outbox_tenantpolicy_add"),
+    "open circuit": _of_circuit,
+    "force open": lambda: _of_circuit("force_open"),
+    "reset": lambda: _of_circuit("reset"),
+    "new circuit": lambda: reverse("admin:circuits_tenantcircuit_add"),
+}
