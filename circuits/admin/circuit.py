@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from circuits.admin.decisions import DECISIONS, Decision
+from circuits.admin.decisions import DECISIONS, STEER, Decision
 from circuits.admin.forms import CircuitForm, ThresholdForm
 from circuits.console.back import way_back
 from circuits.console.badges import badge
@@ -138,10 +138,10 @@ class CircuitAdmin(BoundedAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         circuit = self.get_object(request, object_id)
-        found = listing.history(tenant_id=circuit.tenant_id, name=circuit.name, limit=_HISTORY) if circuit else []
+        found = listing.history(tenant_id=circuit.tenant_id, name=circuit.name, limit=_HISTORY)
         extra = {
             "transitions": found,
-            "decisions": [each for each in DECISIONS.values() if each.verb != "set_thresholds"],
+            "decisions": [each for each in DECISIONS.values() if self._may_on_page(request, each)],
         }
         return super().change_view(request, object_id, form_url, {**extra, **(extra_context or {})})
 
@@ -158,7 +158,7 @@ class CircuitAdmin(BoundedAdmin):
         circuit = self.get_queryset(request).filter(pk=circuit_id).first()
         if circuit is None or verb not in DECISIONS:
             raise Http404
-        if not self.has_change_permission(request, circuit):
+        if not self.has_view_permission(request, circuit) or not request.user.has_perm(DECISIONS[verb].permission):
             raise PermissionDenied
         form = DECISIONS[verb].form(request.POST if request.method == "POST" else None)
         if form.is_valid():
@@ -166,22 +166,29 @@ class CircuitAdmin(BoundedAdmin):
             return HttpResponseRedirect(self._way_back(request, circuit))
         return self._ask(request, DECISIONS[verb], [circuit], form, in_list=False)
 
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(STEER)
+
+    def _may_on_page(self, request: HttpRequest, decision: Decision) -> bool:
+        """Thresholds have a form of their own there."""
+        return decision.verb != "set_thresholds" and request.user.has_perm(decision.permission)
+
     def _way_back(self, request: HttpRequest, circuit: TenantCircuit) -> str:
         return way_back(request, otherwise=reverse("admin:circuits_tenantcircuit_change", args=[circuit.pk]))
 
-    @admin.action(permissions=["change"], description="Force open ...")
+    @admin.action(permissions=["steer"], description="Force open ...")
     def force_open(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
         return self._decide(request, DECISIONS["force_open"], queryset)
 
-    @admin.action(permissions=["change"], description="Force closed ...")
+    @admin.action(permissions=["steer"], description="Force closed ...")
     def force_closed(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
         return self._decide(request, DECISIONS["force_closed"], queryset)
 
-    @admin.action(permissions=["change"], description="Back to automatic ...")
+    @admin.action(permissions=["steer"], description="Back to automatic ...")
     def automatic(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
         return self._decide(request, DECISIONS["automatic"], queryset)
 
-    @admin.action(permissions=["change"], description="Reset ...")
+    @admin.action(permissions=["steer"], description="Reset ...")
     def reset(self, request: HttpRequest, queryset: QuerySet[TenantCircuit]) -> HttpResponse | None:
         return self._decide(request, DECISIONS["reset"], queryset)
 

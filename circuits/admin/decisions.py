@@ -11,12 +11,16 @@ from django import forms
 from circuits.admin.forms import BulkForm, DecisionForm, ForceForm
 from circuits.operations import steering, thresholds
 
+STEER = "circuits.steer_tenantcircuit"
+CHANGE = "circuits.change_tenantcircuit"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """One thing that staff can decide. `do` raises `CircuitError` if it cannot be done."""
 
     verb: str
+    permission: str
     title: str
     effect: str
     done: str
@@ -35,6 +39,7 @@ DECISIONS: Mapping[str, Decision] = {
     for each in (
         Decision(
             verb="force_open",
+            permission=STEER,
             title="Force open",
             effect="All calls are refused, whatever happens, until somebody decides otherwise or the time is over.",
             done="Forced open",
@@ -43,6 +48,7 @@ DECISIONS: Mapping[str, Decision] = {
         ),
         Decision(
             verb="force_closed",
+            permission=STEER,
             title="Force closed",
             effect="All calls are made, however many fail, until somebody decides otherwise or the time is over.",
             done="Forced closed",
@@ -51,6 +57,7 @@ DECISIONS: Mapping[str, Decision] = {
         ),
         Decision(
             verb="automatic",
+            permission=STEER,
             title="Back to automatic",
             effect="The circuit is left to itself again, as it was before it was forced.",
             done="Automatic again",
@@ -59,6 +66,7 @@ DECISIONS: Mapping[str, Decision] = {
         ),
         Decision(
             verb="reset",
+            permission=STEER,
             title="Reset",
             effect="The circuit is closed and automatic, and all its failures are forgotten.",
             done="Reset",
@@ -67,6 +75,7 @@ DECISIONS: Mapping[str, Decision] = {
         ),
         Decision(
             verb="set_thresholds",
+            permission=CHANGE,
             title="Set thresholds",
             effect="What is left empty stays as each circuit has it; the word default goes back to the default.",
             done="Thresholds set",

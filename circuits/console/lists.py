@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import router
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.urls import URLPattern
 from django.utils.functional import cached_property
 
@@ -65,6 +65,31 @@ class BoundedAdmin(AnyModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return scope.limited(super().get_queryset(request), request, field=self.tenant_field)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Raises `Http404`, in the same words for a row that does not exist and for one of another tenant."""
+        found = super().get_object(request, object_id, from_field)
+        if found is None:
+            raise Http404(f"No {self.opts.verbose_name} is known by this name.")
+        return found
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """A row of another tenant cannot be made or handed over either."""
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (_OfOwnTenants, form), {"staff_tenants": scope.tenants_of(request)})
+
+
+class _OfOwnTenants:
+    """Refuses tenants that do not exist for the user, before it is asked whether there is such a row."""
+
+    staff_tenants: frozenset[str] | None = None
+
+    def clean(self: Any) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or self.cleaned_data  # type: ignore[misc]
+        tenant_id = values.get("tenant_id")
+        if tenant_id is not None and self.staff_tenants is not None and tenant_id not in self.staff_tenants:
+            self.add_error("tenant_id", "Not one of the tenants that you work for.")
+        return values
 
 
 class ReadOnlyAdmin(BoundedAdmin):

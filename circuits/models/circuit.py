@@ -106,6 +106,7 @@ class TenantCircuit(models.Model):
     class Meta:
         db_table = "circuits_tenant_circuits"
         ordering = ("tenant_id", "name")
+        permissions = (("steer_tenantcircuit", "Can force and reset circuits"),)
         constraints = (
             models.UniqueConstraint(fields=("tenant_id", "name"), name="uq_circuit_tenant_name"),
             models.CheckConstraint(

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from circuits.console.back import way_back
 from circuits.console.lists import AnyModelAdmin
+from circuits.console.scope import may_see
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator
 from outbox.errors import OutboxError
@@ -72,14 +73,23 @@ class PausePages(AnyModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         held = pause.pauses(using=self.get_queryset(request).db)
         of_everyone = next((each for each in held if each.of_everyone), None)
-        extra = {"pause_of_everyone": of_everyone, "may_pause": self.has_change_permission(request)}
+        sees_everyone = may_see(request, EVERY_TENANT)
+        extra = {
+            "pause_of_everyone": of_everyone,
+            "may_pause_everyone": sees_everyone and self.has_pause_permission(request),
+            # A reason may name other tenants.
+            "shows_reasons": sees_everyone,
+        }
         return super().changelist_view(request, {**extra, **(extra_context or {})})
 
-    @admin.action(permissions=["change"], description="Pause ...")
+    def has_pause_permission(self, request: HttpRequest, policy: TenantPolicy | None = None) -> bool:
+        return request.user.has_perm("outbox.pause_tenantpolicy")
+
+    @admin.action(permissions=["pause"], description="Pause ...")
     def pause(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> HttpResponse:
         return self._ask_about(request, "pause", queryset)
 
-    @admin.action(permissions=["change"], description="Resume ...")
+    @admin.action(permissions=["pause"], description="Resume ...")
     def resume(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> HttpResponse:
         return self._ask_about(request, "resume", queryset)
 
@@ -87,11 +97,11 @@ class PausePages(AnyModelAdmin):
         """Asks, and does it once it is confirmed, for the tenants named; `*` is everyone."""
         if verb not in _FORMS:
             raise Http404
-        if not self.has_change_permission(request):
+        if not self.has_view_permission(request) or not self.has_pause_permission(request):
             raise PermissionDenied
         if request.method != "POST":
-            return self._ask(request, verb, _named(request.GET.getlist("tenant")), _FORMS[verb]())
-        form, tenants = _FORMS[verb](request.POST), _named(request.POST.getlist("tenant"))
+            return self._ask(request, verb, _named(request, request.GET.getlist("tenant")), _FORMS[verb]())
+        form, tenants = _FORMS[verb](request.POST), _named(request, request.POST.getlist("tenant"))
         return self._do(request, verb, tenants, form) if form.is_valid() else self._ask(request, verb, tenants, form)
 
     def _ask_about(self, request: HttpRequest, verb: str, queryset: QuerySet[TenantPolicy]) -> HttpResponse:
@@ -136,12 +146,14 @@ class PausePages(AnyModelAdmin):
         return way_back(request, otherwise=request.get_full_path() if request.path == here else here)
 
 
-def _named(tenants: list[str]) -> list[str]:
-    """Raises `Http404` for what can be no tenant."""
+def _named(request: HttpRequest, tenants: list[str]) -> list[str]:
+    """Raises `Http404` for what can be no tenant, and for tenants that do not exist for the user."""
     if not 0 < len(tenants) <= MOST_TENANTS:
         raise Http404("Name the tenants.")
     for tenant in tenants:
         if tenant != EVERY_TENANT and (len(tenant) > TENANT_MAX_LENGTH or not _is_tenant(tenant)):
+            raise Http404("No tenant has such a name.")
+        if not may_see(request, tenant):
             raise Http404("No tenant has such a name.")
     return tenants
 

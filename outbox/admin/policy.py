@@ -4,15 +4,15 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import transaction
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from django.utils import timezone
 
 from circuits.console.lists import BoundedAdmin
+from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator
 from outbox.admin.pausing import PausePages
 from outbox.models import TenantPolicy
@@ -41,6 +41,13 @@ _COLUMNS = (
 )
 
 
+def _written(form: Any) -> list[str]:
+    """What was changed on the page, and nothing that somebody else has changed meanwhile."""
+    changed = {name for name in form.changed_data if name in _COLUMNS}
+    pause = {"paused", "paused_by", "paused_reason", "paused_until"}
+    return [*(changed | pause if changed & pause else changed), "updated_at"]
+
+
 class PolicyForm(PolicyModelForm):
     """Finds what the database would refuse, and what would have no effect."""
 
@@ -50,11 +57,13 @@ class PolicyForm(PolicyModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["weight"].validators.append(MaxValueValidator(1e6))
-        self.fields["rate"].validators.append(MaxValueValidator(1e9))
-        # The admin's widget has two inputs, and words beside them that label neither.
-        for part, said in zip(self.fields["paused_until"].widget.widgets, ("date", "time"), strict=True):
-            part.attrs["aria-label"] = f"Paused until: {said}"
+        for name, most in (("weight", 1e6), ("rate", 1e9)):
+            if name in self.fields:
+                self.fields[name].validators.append(MaxValueValidator(most))
+        if "paused_until" in self.fields:
+            # The admin's widget has two inputs, and words beside them that label neither.
+            for part, said in zip(self.fields["paused_until"].widget.widgets, ("date", "time"), strict=True):
+                part.attrs["aria-label"] = f"Paused until: {said}"
         if "tenant_id" in self.fields:
             self.fields["tenant_id"].help_text = f"A tenant, or {EVERY_TENANT} to pause everyone."
 
@@ -74,7 +83,7 @@ class PolicyForm(PolicyModelForm):
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
-        if values.get("paused_until") and not values.get("paused"):
+        if "paused" in self.fields and values.get("paused_until") and not values.get("paused"):
             self.add_error("paused_until", "Only a pause ends: tick paused as well.")
         if values.get("paused") and "paused" in self.changed_data and not values.get("paused_reason", "").strip():
             self.add_error("paused_reason", "Say why, for whoever wonders.")
@@ -126,9 +135,31 @@ class PolicyAdmin(PausePages, BoundedAdmin):
         "reason",
     )
 
+    delete_confirmation_template = "admin/outbox/tenantpolicy/delete.html"
+
     def get_readonly_fields(self, request: HttpRequest, obj: TenantPolicy | None = None) -> tuple[str, ...]:
         # The tenant is the primary key: changing it would leave the old row and make another.
-        return ("paused_by", "updated_at", *(() if obj is None else ("tenant_id",)))
+        key = () if obj is None else ("tenant_id",)
+        pause = () if self.has_pause_permission(request) else ("paused", "paused_reason", "paused_until")
+        return ("paused_by", "updated_at", *key, *pause)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Policies are deleted one by one, each for its reason."""
+        actions: dict[str, Any] = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def has_delete_permission(self, request: HttpRequest, obj: TenantPolicy | None = None) -> bool:
+        """With its policy a tenant's pause is gone."""
+        may = super().has_delete_permission(request, obj)
+        return may and (obj is None or not obj.paused or self.has_pause_permission(request))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and not form.is_valid():
+            self.message_user(request, "Nothing was deleted: say why.", messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().delete_view(request, object_id, {"reason_form": form, **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: TenantPolicy, form: Any, change: bool) -> None:
         """Who pauses is recorded, and nothing remains of a pause that is over."""
@@ -139,17 +170,13 @@ class PolicyAdmin(PausePages, BoundedAdmin):
         using = self.get_queryset(request).db
         with transaction.atomic(using=using):
             before = TenantPolicy.objects.using(using).select_for_update().filter(pk=obj.pk).first() if change else None
-            super().save_model(request, obj, form, change)
+            obj.save(using=using, update_fields=_written(form) if before else None)
             self._record(request, "set_policy", before, obj, form.cleaned_data.get("reason") or "")
 
     def delete_model(self, request: HttpRequest, obj: TenantPolicy) -> None:
         with transaction.atomic(using=self.get_queryset(request).db):
-            self._record(request, "delete_policy", obj, None, "")
+            self._record(request, "delete_policy", obj, None, request.POST.get("reason", ""))
             super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> None:
-        for policy in queryset:
-            self.delete_model(request, policy)
 
     def _record(
         self, request: HttpRequest, verb: str, before: TenantPolicy | None, after: TenantPolicy | None, reason: str
