@@ -67,6 +67,13 @@ class CircuitSettings:
         at_least=0.001,
         at_most=600,
     )
+    console_proxies: int = _setting(
+        0,
+        "Proxies in front of the admin that each add who came to them to X-Forwarded-For. The audit log takes the "
+        "client's address from so many places from the right; 0: from the connection.",
+        at_least=0,
+        at_most=10,
+    )
     connect_timeout: int = _setting(
         2, "Seconds that connecting to the database may take, in whole numbers.", at_least=1, at_most=60
     )

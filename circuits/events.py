@@ -116,6 +116,16 @@ class FoundWell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """From where somebody decides."""
+
+    source: str = ""
+    """`admin` or `command`; empty: the application's own code."""
+    address: str | None = None
+    """The client's, in the admin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Force:
     """Staff hold the circuit open or closed, for ever or until some time."""
 
@@ -123,6 +133,7 @@ class Force:
     by: str
     reason: str
     until: datetime | None = None
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +142,7 @@ class Automatic:
 
     by: str
     reason: str
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +151,7 @@ class Reset:
 
     by: str
     reason: str
+    origin: Origin = Origin()
 
 
 Event = Acquire | Succeeded | Failed | Released | Exceeded | FoundGone | FoundWell | Force | Automatic | Reset
@@ -175,6 +188,9 @@ class Transition:
     calls: int | None = None
     error_code: str = ""
     until: datetime | None = None
+    decision: str = ""
+    """What staff decided: force_open, force_closed, automatic or reset."""
+    origin: Origin = Origin()
 
 
 Effect = Allowed | Refused | Transition

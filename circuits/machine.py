@@ -250,7 +250,18 @@ def _override(state: CircuitState, now: datetime) -> Override:
 def _by_staff(
     before: CircuitState, after: CircuitState, event: Force | Automatic | Reset, now: datetime, **until: Any
 ) -> Transition:
-    return _transition(before, after, now, why=Why.STAFF, by=event.by, reason=event.reason, **until)
+    told = {"by": event.by, "reason": event.reason, "origin": event.origin, "decision": _decision(event), **until}
+    return _transition(before, after, now, why=Why.STAFF, **told)
+
+
+def _decision(event: Force | Automatic | Reset) -> str:
+    match event:
+        case Force():
+            return "force_open" if event.override is Override.FORCED_OPEN else "force_closed"
+        case Automatic():
+            return "automatic"
+        case Reset():
+            return "reset"
 
 
 def _transition(before: CircuitState, after: CircuitState, now: datetime, *, why: Why, **told: Any) -> Transition:

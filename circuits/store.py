@@ -147,5 +147,5 @@ def _state(columns: Sequence[Any]) -> CircuitState:
 
 def _as_row(transition: Transition) -> dict[str, Any]:
     row = asdict(transition)
-    row.update(at=transition.at.isoformat(), until=transition.until and transition.until.isoformat())
+    row.update(row.pop("origin"), at=transition.at.isoformat(), until=transition.until and transition.until.isoformat())
     return row

@@ -15,6 +15,7 @@ from circuits.admin.decisions import DECISIONS, STEER, Decision
 from circuits.admin.forms import CircuitForm, ThresholdForm
 from circuits.console.back import way_back
 from circuits.console.badges import badge
+from circuits.console.client import origin
 from circuits.console.lists import BoundedAdmin
 from circuits.errors import CircuitError
 from circuits.models import TenantCircuit
@@ -132,7 +133,8 @@ class CircuitAdmin(BoundedAdmin):
                 before = dict.fromkeys(THRESHOLDS)
             else:
                 before = thresholds.own(TenantCircuit.objects.using(using).select_for_update().get(pk=obj.pk))
-            thresholds.save(obj, after, by=request.user.get_username(), reason=reason, before=before)
+            by = request.user.get_username()
+            thresholds.save(obj, after, by=by, reason=reason, before=before, origin=origin(request))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -232,8 +234,8 @@ class CircuitAdmin(BoundedAdmin):
         done = 0
         for circuit in circuits:
             try:
-                by = request.user.get_username()
-                decision.do(tenant_id=circuit.tenant_id, name=circuit.name, by=by, **decision.options(form))
+                who = {"by": request.user.get_username(), "origin": origin(request)}
+                decision.do(tenant_id=circuit.tenant_id, name=circuit.name, **who, **decision.options(form))
             except CircuitError as error:
                 self.message_user(request, f"Circuit {circuit}: {error}", messages.ERROR)
                 continue

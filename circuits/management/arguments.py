@@ -7,8 +7,11 @@ from datetime import timedelta
 
 from django.core.management.base import CommandParser
 
+from circuits.events import Origin
 from circuits.terminal.people import add_consent
 from circuits.terminal.values import duration
+
+COMMAND = Origin(source="command")
 
 
 def add_circuit(parser: CommandParser) -> None:

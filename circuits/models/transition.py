@@ -25,6 +25,24 @@ class CircuitTransition(models.Model):
     failures = models.IntegerField(default=0, db_default=0, help_text="Failures counted at that moment.")
     calls = models.IntegerField(null=True, blank=True, help_text="Calls in the window, in mode rate.")
     error_code = models.CharField(max_length=64, blank=True, default="", db_default="", help_text="The last failure's.")
+    decision = models.CharField(
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What staff decided, such as force_open; empty: nothing.",
+    )
+    changes = models.JSONField(
+        null=True, blank=True, help_text="Thresholds by name, each as it was and as it became; empty: none changed."
+    )
+    source = models.CharField(
+        max_length=7,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Where staff decided: admin or command; empty: in the application's code, or nobody did.",
+    )
+    address = models.GenericIPAddressField(null=True, blank=True, help_text="From where, in the admin.")
     epoch = models.BigIntegerField(help_text="The epoch that began.")
 
     class Meta:

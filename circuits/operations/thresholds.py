@@ -9,14 +9,16 @@ from django.db import transaction
 
 from circuits import conf, policy
 from circuits.errors import InvalidThreshold
-from circuits.events import Why
+from circuits.events import Origin, Why
 from circuits.models import CircuitTransition, TenantCircuit
 from circuits.names import checked_key
-from circuits.operations.steering import checked_reason
+from circuits.operations.steering import HERE, checked_reason
 from circuits.policy import BOUNDS, THRESHOLDS, WHOLE_NUMBERS, Mode
 
 
-def configure(*, tenant_id: str, name: str, by: str, reason: str, changes: Mapping[str, Any]) -> TenantCircuit:
+def configure(
+    *, tenant_id: str, name: str, by: str, reason: str, changes: Mapping[str, Any], origin: Origin = HERE
+) -> TenantCircuit:
     """Set thresholds of one circuit; None goes back to the default. Processes follow within a second.
 
     `changes`: by the names of `TenantCircuit`, such as `failure_threshold` and `reset_interval` (seconds).
@@ -33,7 +35,7 @@ def configure(*, tenant_id: str, name: str, by: str, reason: str, changes: Mappi
         circuit = circuits.select_for_update().get(tenant_id=key[0], name=key[1])
         before = own(circuit)
         policy.check(conf.policy(), {**before, **given})
-        save(circuit, given, by=by, reason=reason, before=before)
+        save(circuit, given, by=by, reason=reason, before=before, origin=origin)
     return circuit
 
 
@@ -45,7 +47,15 @@ def check(*, tenant_id: str, name: str, changes: Mapping[str, Any]) -> None:
     policy.check(conf.policy(), {**(own(found) if found else {}), **given})
 
 
-def save(circuit: TenantCircuit, after: Mapping[str, Any], *, by: str, reason: str, before: Mapping[str, Any]) -> None:
+def save(
+    circuit: TenantCircuit,
+    after: Mapping[str, Any],
+    *,
+    by: str,
+    reason: str,
+    before: Mapping[str, Any],
+    origin: Origin = HERE,
+) -> None:
     """Write thresholds that have been checked, and tell the history what has changed. Nothing else is written."""
     changed = [field for field, value in after.items() if value != before[field]]
     if not changed:
@@ -60,6 +70,10 @@ def save(circuit: TenantCircuit, after: Mapping[str, Any], *, by: str, reason: s
         from_state=circuit.state,
         to_state=circuit.state,
         why=Why.THRESHOLDS.value,
+        decision="set_thresholds",
+        changes={field: [before[field], after[field]] for field in changed},
+        source=origin.source,
+        address=origin.address,
         by=by[:150],
         reason=f"{reason} ({told})" if reason else told,
         epoch=circuit.epoch,

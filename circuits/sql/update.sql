@@ -11,12 +11,13 @@ WITH changed AS (
     RETURNING tenant_id, name, revision
 ), history AS (
     INSERT INTO circuits_transitions
-        (tenant_id, name, at, from_state, to_state, why, by, reason, until, failures, calls, error_code, epoch)
+        (tenant_id, name, at, from_state, to_state, why, by, reason, until, failures, calls, error_code, epoch,
+         decision, source, address)
     SELECT changed.tenant_id, changed.name, t.at, t.from_state, t.to_state, t.why, t.by, t.reason, t.until, t.failures,
-        t.calls, t.error_code, t.epoch
+        t.calls, t.error_code, t.epoch, t.decision, t.source, t.address
     FROM changed, jsonb_to_recordset(%(transitions)s::jsonb) AS t (
         at timestamptz, from_state text, to_state text, why text, by text, reason text, until timestamptz, failures int,
-        calls int, error_code text, epoch bigint
+        calls int, error_code text, epoch bigint, decision text, source text, address inet
     )
 )
 SELECT revision FROM changed

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.core.management.base import BaseCommand, CommandParser
 
 from circuits.management import records
-from circuits.management.arguments import add_change, add_circuit, lasting
+from circuits.management.arguments import COMMAND, add_change, add_circuit, lasting
 from circuits.operations import listing, steering
 from circuits.terminal import output
 from circuits.terminal.people import account, ask
@@ -35,7 +35,9 @@ class Deciding(Verb):
         circuit = f"circuit {options['name']!r} of tenant {options['tenant']!r}"
         reason = steering.checked_reason(options["reason"])
         ask(command, f"{self.verb} {circuit}?", options)
-        self.decide(options, tenant_id=options["tenant"], name=options["name"], by=account(), reason=reason)
+        self.decide(
+            options, tenant_id=options["tenant"], name=options["name"], by=account(), reason=reason, origin=COMMAND
+        )
         if options["json"]:
             row = listing.show(tenant_id=options["tenant"], name=options["name"])
             output.write_json(command.stdout, records.as_record(row))

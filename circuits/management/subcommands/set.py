@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from circuits.management import records
-from circuits.management.arguments import add_change, add_circuit
+from circuits.management.arguments import COMMAND, add_change, add_circuit
 from circuits.operations import listing, steering, thresholds
 from circuits.policy import BOUNDS, MODE_HELP, THRESHOLDS, WHOLE_NUMBERS, Mode
 from circuits.terminal import output
@@ -43,7 +43,12 @@ class Set(Verb):
         circuit = f"circuit {options['name']!r} of tenant {options['tenant']!r}"
         ask(command, f"Set {told} for {circuit}?", options)
         thresholds.configure(
-            tenant_id=options["tenant"], name=options["name"], by=account(), reason=reason, changes=changes
+            tenant_id=options["tenant"],
+            name=options["name"],
+            by=account(),
+            reason=reason,
+            changes=changes,
+            origin=COMMAND,
         )
         if options["json"]:
             row = listing.show(tenant_id=options["tenant"], name=options["name"])

@@ -147,20 +147,31 @@ def test_the_tenant_of_a_policy_does_not_change(staff: Client) -> None:
 
 def test_a_policy_can_be_deleted_and_the_defaults_hold_again(staff: Client) -> None:
     save(staff, rate="5")
-    staff.post("/admin/outbox/tenantpolicy/acme/delete/", {"post": "yes"})
+    page = "/admin/outbox/tenantpolicy/acme/delete/"
+    assert 'name="reason"' in staff.get(page).text
+    staff.post(page, {"post": "yes", "reason": " "})
+    assert TenantPolicy.objects.exists()
+    staff.post(page, {"post": "yes", "reason": "they left"})
     assert not TenantPolicy.objects.exists()
     deleted = OperatorAction.objects.get(verb="delete_policy")
     assert ((deleted.before or {})["rate"], deleted.after) == (5, None)
+    assert (deleted.tenants, deleted.reason) == (["acme"], "they left")
 
 
-def test_several_policies_are_deleted_with_a_record_each(staff: Client) -> None:
+def test_policies_are_deleted_one_by_one_each_for_its_reason(staff: Client) -> None:
     TenantPolicy.objects.create(tenant_id="acme")
-    TenantPolicy.objects.create(tenant_id="zeta")
-    action = {"action": "delete_selected", "_selected_action": ["acme", "zeta"], "post": "yes"}
+    action = {"action": "delete_selected", "_selected_action": ["acme"], "post": "yes"}
     staff.post("/admin/outbox/tenantpolicy/", action)
-    assert not TenantPolicy.objects.exists()
-    tenants = [action.filter["tenant"] for action in OperatorAction.objects.filter(verb="delete_policy")]
-    assert sorted(tenants) == ["acme", "zeta"]
+    assert TenantPolicy.objects.exists()
+
+
+def test_a_page_saves_what_was_changed_on_it_and_undoes_nothing_that_happened_meanwhile(staff: Client) -> None:
+    save(staff)
+    TenantPolicy.objects.update(paused=True, paused_by="bob", paused_reason="their import")
+    stale = {"weight": "3", "paused": "on", "paused_reason": "their import"}
+    save(staff, change("acme"), **stale)
+    now = TenantPolicy.objects.get()
+    assert (now.weight, now.paused, now.paused_by, now.paused_reason) == (3, True, "bob", "their import")
 
 
 def test_what_changes_is_recorded_with_who_why_and_from_where(staff: Client) -> None:

@@ -60,7 +60,8 @@ class Tables:
             "minutes",
         )
         self.execute(";".join(f"DELETE FROM outbox_{name}" for name in names))  # noqa: S608
-        self.execute("DELETE FROM circuits_tenant_circuits; TRUNCATE circuits_transitions")
+        self.execute("SET outbox.may_truncate_operator_actions = 'on'")
+        self.execute("DELETE FROM circuits_tenant_circuits; TRUNCATE circuits_transitions, outbox_operator_actions")
         process.close()
 
     def add(self, *keys: str, tenant: str = "acme", topic: str = "news", **columns: Any) -> list[int]:

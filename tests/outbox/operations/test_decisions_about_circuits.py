@@ -1,0 +1,91 @@
+"""What staff decide about circuits stands in the one record of what operators did, written with the decision itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+
+from circuits.events import Failed, Origin
+from circuits.models import TenantCircuit
+from circuits.operations import steering, thresholds
+from circuits.process import process
+from outbox.models import OperatorAction
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HERE = Origin(source="admin", address="192.0.2.1")
+
+
+@pytest.fixture(autouse=True)
+def _own_sessions() -> Iterator[None]:
+    yield
+    process.close()
+
+
+def given(**more: Any) -> dict[str, Any]:
+    return {"tenant_id": "acme", "name": "publish", "by": "ann", "reason": "a move", "origin": HERE, **more}
+
+
+def recorded() -> list[OperatorAction]:
+    return list(OperatorAction.objects.order_by("id"))
+
+
+def test_each_decision_is_recorded_with_who_why_and_from_where() -> None:
+    until = timezone.now() + timedelta(hours=1)
+    steering.force_open(**given(until=until))
+    steering.automatic(**given())
+    steering.force_closed(**given())
+    steering.reset(**given())
+    actions = recorded()
+    assert [each.verb for each in actions] == ["force_open", "automatic", "force_closed", "reset"]
+    first = actions[0]
+    assert (first.actor, first.source, first.address, first.reason) == ("ann", "admin", "192.0.2.1", "a move")
+    assert (first.tenants, first.filter) == (["acme"], {"tenant": "acme", "circuit": "publish"})
+    assert first.before == {"state": "closed"}
+    assert first.after is not None
+    assert (first.after["state"], first.after["until"][:16]) == ("forced_open", until.isoformat()[:16])
+    assert (actions[1].before, actions[1].after) == ({"state": "forced_open"}, {"state": "closed"})
+
+
+def test_thresholds_are_recorded_as_they_were_and_as_they_became() -> None:
+    thresholds.configure(**given(changes={"failure_threshold": 9, "mode": "rate"}))
+    thresholds.configure(**given(changes={"failure_threshold": None}, origin=Origin()))
+    first, second = recorded()
+    assert (first.verb, first.before) == ("set_thresholds", {"failure_threshold": None, "mode": None})
+    assert first.after == {"failure_threshold": 9, "mode": "rate"}
+    assert (second.source, second.before, second.after) == (
+        "code",
+        {"failure_threshold": 9},
+        {"failure_threshold": None},
+    )
+
+
+def test_commands_say_so() -> None:
+    call_command("circuits", "force-open", "acme", "publish", "--reason", "a move", "--yes")
+    call_command("circuits", "set", "acme", "publish", "--decay", "5", "--reason", "a move", "--yes")
+    assert [(each.verb, each.source, each.address) for each in recorded()] == [
+        ("force_open", "command", None),
+        ("set_thresholds", "command", None),
+    ]
+
+
+def test_so_does_the_admin(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("ann"))
+    circuit = TenantCircuit.objects.create(tenant_id="acme", name="publish")
+    page = f"/admin/circuits/tenantcircuit/{circuit.pk}/decide/force_open/"
+    client.post(page, {"reason": "a move"}, REMOTE_ADDR="192.0.2.7")
+    (action,) = recorded()
+    assert (action.actor, action.source, action.address) == ("ann", "admin", "192.0.2.7")
+
+
+def test_what_moves_a_circuit_by_itself_is_no_action() -> None:
+    process.report(("acme", "publish"), [Failed(epoch=0)] * 50)
+    assert TenantCircuit.objects.get().state == "open"
+    assert recorded() == []
