@@ -39,5 +39,5 @@ DROP FUNCTION outbox_record_decision();
 
 
 class Migration(migrations.Migration):
-    dependencies = [("outbox", "0011_whom_actions_are_about"), ("circuits", "0005_what_staff_decided")]
+    dependencies = [("outbox", "0012_pages"), ("circuits", "0005_what_staff_decided")]
     operations = [migrations.RunSQL(FORWARDS, BACKWARDS)]
