@@ -4,6 +4,7 @@ from outbox.admin.action import ActionAdmin
 from outbox.admin.attempt import AttemptAdmin
 from outbox.admin.backlog import BacklogCountAdmin, TenantBacklogAdmin
 from outbox.admin.event import EventAdmin
+from outbox.admin.job import JobAdmin
 from outbox.admin.lane import LaneAdmin
 from outbox.admin.policy import PolicyAdmin
 from outbox.admin.relay import RelayAdmin
@@ -13,6 +14,7 @@ __all__ = [
     "AttemptAdmin",
     "BacklogCountAdmin",
     "EventAdmin",
+    "JobAdmin",
     "LaneAdmin",
     "PolicyAdmin",
     "RelayAdmin",

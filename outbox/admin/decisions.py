@@ -9,7 +9,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from outbox.operations import discard, replay
+from outbox.operations import discard, replay, requeue
 from outbox.operations.audit import MOST_REASON, NoReason, checked_reason
 from outbox.operations.bulk import Preview, Progress
 from outbox.operations.filters import MOST_IDS, Filter, InvalidFilter
@@ -96,6 +96,19 @@ DECISIONS = {
             form=DecisionForm,
             do=discard.discard,
             preview=discard.preview,
+        ),
+        Decision(
+            verb="requeue",
+            permission="outbox.requeue_outboxevent",
+            title="Requeue events",
+            done="Requeued",
+            effect=(
+                "Events that wait for another attempt are due at once; their failed attempts still count. Delayed "
+                "events keep their time, and all others are left alone."
+            ),
+            form=DecisionForm,
+            do=requeue.requeue,
+            preview=requeue.preview,
         ),
     )
 }

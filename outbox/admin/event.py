@@ -45,7 +45,7 @@ class EventAdmin(ReadOnlyAdmin):
     list_per_page = 100
     # The order is that of the index that answers.
     sortable_by = ()
-    actions = ("replay", "discard")
+    actions = ("replay", "discard", "requeue")
     # Django shows a search box if this is set; what is searched is in event_list.py.
     search_fields = ("id",)
     search_help_text = (
@@ -129,6 +129,9 @@ class EventAdmin(ReadOnlyAdmin):
     def has_discard_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(DECISIONS["discard"].permission)
 
+    def has_requeue_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(DECISIONS["requeue"].permission)
+
     @admin.action(permissions=["replay"], description="Replay ...")
     def replay(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
         return self._ask_about(request, DECISIONS["replay"], queryset)
@@ -136,6 +139,10 @@ class EventAdmin(ReadOnlyAdmin):
     @admin.action(permissions=["discard"], description="Discard ...")
     def discard(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
         return self._ask_about(request, DECISIONS["discard"], queryset)
+
+    @admin.action(permissions=["requeue"], description="Requeue ...")
+    def requeue(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
+        return self._ask_about(request, DECISIONS["requeue"], queryset)
 
     def get_urls(self) -> list[URLPattern]:
         decide = path("decide/<str:verb>/", self.admin_site.admin_view(self.decide_view), name="outbox_event_decide")

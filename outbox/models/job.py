@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -31,6 +32,7 @@ class JobState(models.TextChoices):
 
 WAITING = (JobState.QUEUED, JobState.RUNNING)
 """A worker has it, or should."""
+STUCK_AFTER = timedelta(seconds=90)
 OVER = (JobState.CANCELLED, JobState.DONE, JobState.FAILED)
 
 
@@ -41,6 +43,14 @@ class JobQuerySet(models.QuerySet["OutboxJob"]):
 
     def over(self) -> Self:
         return self.filter(state__in=OVER)
+
+    def free(self) -> Self:
+        """Those that no worker has at present."""
+        return self.waiting().filter(Q(lease_until__isnull=True) | Q(lease_until__lt=ClockTimestamp()))
+
+    def stuck(self) -> Self:
+        """Those that no worker even looks for: see outbox/workers/jobs.py."""
+        return self.free().filter(offered_at__lt=ClockTimestamp() - STUCK_AFTER)
 
     def within(self, tenants: frozenset[str] | None) -> Self:
         """Those that concern none but these tenants; None: all jobs."""
@@ -127,3 +137,7 @@ class OutboxJob(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} job {self.pk} ({self.state})"
+
+    @property
+    def skipped_total(self) -> int:
+        return sum(self.skipped.values())

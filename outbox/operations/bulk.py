@@ -199,7 +199,8 @@ def settled(change: Change, given: Filter, *, using: str) -> Filter:
     if given.is_named:
         return given
     statuses = tuple(status for status in given.possible if status in change.statuses)
-    return given.narrowed(statuses=statuses, up_to_id=given.up_to_id or last_id(using=using))
+    up_to_id = last_id(using=using) if given.up_to_id is None else given.up_to_id
+    return given.narrowed(statuses=statuses, up_to_id=up_to_id)
 
 
 def _apply(

@@ -161,10 +161,12 @@ class Filter:
             "ids": list(self.ids),
             "dedupe_key": self.dedupe_key,
             "partition_key": self.partition_key,
-            "up_to_id": self.up_to_id,
         }
-        limit = {} if self.tenants is None else {"tenants": list(self.tenants)}
-        return {name: value for name, value in given.items() if value} | limit
+        # No tenant, and no number, is another thing than none given.
+        limits = {"tenants": None if self.tenants is None else list(self.tenants), "up_to_id": self.up_to_id}
+        return {name: value for name, value in given.items() if value} | {
+            name: value for name, value in limits.items() if value is not None
+        }
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:

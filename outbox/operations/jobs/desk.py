@@ -15,7 +15,6 @@ from outbox.operations import audit
 from outbox.operations.audit import Operator
 from outbox.operations.bulk import settled
 from outbox.operations.filters import Filter
-from outbox.operations.jobs.preview import Found
 from outbox.operations.jobs.queue import offer
 from outbox.operations.jobs.states import Action, after
 from outbox.operations.jobs.verbs import InvalidJob, plan
@@ -38,14 +37,15 @@ def start(
     tenants: Collection[str] | None = None,
     duplicate_sent: bool = False,
     rate: float | None = None,
-    found: Found | None = None,
+    expected: int | None = None,
+    expected_more: bool = False,
     using: str | None = None,
 ) -> int:
     """Have events changed in the background; returns the job's number.
 
     `tenants`: those that whoever asks may see; None: all. It never touches others.
     `rate`: most events per second; None: `OUTBOX_JOB_RATE`.
-    `found`: what a preview counted, for the progress.
+    `expected`: events that a preview counted, and whether there were more, for the progress.
     Events that are enqueued from now on are not touched. Raises `InvalidFilter`, `InvalidJob` and `NoReason`.
     """
     alias, reason = using or conf.get().database, audit.checked_reason(reason)
@@ -64,8 +64,8 @@ def start(
             source=by.source,
             address=by.address,
             rate=rate,
-            preview=found.events if found else None,
-            preview_more=found.more if found else False,
+            preview=expected,
+            preview_more=expected_more,
         )
         record(job, "job_started", by=by, reason=reason, after={"state": JobState.QUEUED.value})
         transaction.on_commit(lambda: offer(job.pk, using=alias), using=alias)

@@ -41,8 +41,7 @@ def offer_lost(*, using: str | None = None) -> int:
     """
     alias = using or conf.get().database
     stale = Q(offered_at__lt=ClockTimestamp() - LOST_AFTER)
-    free = Q(lease_until__isnull=True) | Q(lease_until__lt=ClockTimestamp())
-    lost = OutboxJob.objects.using(alias).waiting().filter(stale, free)
+    lost = OutboxJob.objects.using(alias).free().filter(stale)
     offered = 0
     for job_id in lost.order_by("offered_at").values_list("pk", flat=True)[:MOST_OFFERED]:
         if OutboxJob.objects.using(alias).filter(stale, pk=job_id).update(offered_at=ClockTimestamp()):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from outbox import conf
@@ -89,13 +89,16 @@ def run_slice(
 
 def _claim(job_id: int, alias: str) -> OutboxJob | None:
     jobs = OutboxJob.objects.using(alias).filter(pk=job_id)
-    free = Q(lease_until__isnull=True) | Q(lease_until__lt=ClockTimestamp())
     with transaction.atomic(using=alias):
-        won = jobs.filter(free, state__in=TRANSITIONS[Action.CLAIM].sources).update(
-            state=TRANSITIONS[Action.CLAIM].target,
-            token=F("token") + 1,
-            lease_until=_lease(),
-            started_at=Coalesce("started_at", ClockTimestamp()),
+        won = (
+            jobs.free()
+            .filter(state__in=TRANSITIONS[Action.CLAIM].sources)
+            .update(
+                state=TRANSITIONS[Action.CLAIM].target,
+                token=F("token") + 1,
+                lease_until=_lease(),
+                started_at=Coalesce("started_at", ClockTimestamp()),
+            )
         )
         return jobs.get() if won else None
 

@@ -23,6 +23,7 @@ from outbox.models import (
     OperatorAction,
     OutboxAttempt,
     OutboxEvent,
+    OutboxJob,
     OutboxLane,
     OutboxRelay,
     TenantBacklog,
@@ -31,7 +32,16 @@ from outbox.models import (
 
 pytestmark = pytest.mark.django_db
 
-READ_ONLY = [OutboxEvent, OutboxAttempt, OutboxLane, OutboxRelay, TenantBacklog, BacklogCount, OperatorAction]
+READ_ONLY = [
+    OutboxEvent,
+    OutboxAttempt,
+    OutboxLane,
+    OutboxRelay,
+    TenantBacklog,
+    BacklogCount,
+    OperatorAction,
+    OutboxJob,
+]
 
 
 @pytest.fixture
@@ -69,6 +79,7 @@ def rows() -> dict[type[Any], Any]:
             taken_at=timezone.now(), oldest_pending_at=timezone.now(), next_at=timezone.now()
         ),
         OperatorAction: OperatorAction.objects.create(actor="ann", source="admin", verb="replay", filter={"ids": [1]}),
+        OutboxJob: OutboxJob.objects.create(verb="replay", reason="x", requested_by="ann", source="admin"),
     }
 
 

@@ -1,0 +1,89 @@
+"""What is asked before a job starts, and from which list of events it comes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.http import Http404, HttpRequest
+
+from circuits.console import scope
+from outbox import conf
+from outbox.admin.decisions import ReasonForm
+from outbox.admin.event_list import asked
+from outbox.models import EventStatus, JobVerb
+from outbox.operations import replay
+from outbox.operations.filters import Filter, InvalidFilter
+from outbox.operations.jobs.desk import FASTEST, SLOWEST
+
+_COUNTED = re.compile(r"(\d{1,9})(\+?)")
+
+
+class JobForm(ReasonForm):
+    rate = forms.FloatField(
+        required=False,
+        min_value=SLOWEST,
+        max_value=FASTEST,
+        label="Events per second",
+        widget=forms.NumberInput(attrs={"inputmode": "decimal", "step": "any"}),
+    )
+    # What was shown is what is done: nothing newer, and the progress counts to what was counted.
+    up_to_id = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+    counted = forms.CharField(required=False, widget=forms.HiddenInput)
+    back = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["rate"].help_text = f"At most so many are changed. Empty: {conf.get().job_rate:,g}."
+
+    @property
+    def expected(self) -> tuple[int | None, bool]:
+        """How many events were counted, and whether there were more."""
+        found = _COUNTED.fullmatch(self.cleaned_data["counted"])
+        return (int(found[1]), bool(found[2])) if found else (None, False)
+
+
+class ReplayJobForm(JobForm):
+    duplicate_sent = forms.BooleanField(
+        required=False, label="Sent events too", help_text=f"{replay.DUPLICATE} Without it they are left alone."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a request asks for."""
+
+    verb: JobVerb
+    given: Filter | None
+    """None: nothing can match."""
+    tenants: frozenset[str] | None
+
+    @property
+    def form(self) -> type[JobForm]:
+        return ReplayJobForm if self.verb is JobVerb.REPLAY else JobForm
+
+    def filter(self, *, duplicate_sent: bool) -> Filter:
+        """With sent events if they are wanted as well."""
+        given = self.given or Filter()
+        if not duplicate_sent or given.is_named or EventStatus.SENT in given.statuses:
+            return given
+        return given.narrowed(statuses=(*(given.statuses or (EventStatus.FAILED,)), EventStatus.SENT))
+
+    @property
+    def is_of_sent(self) -> bool:
+        return self.verb is JobVerb.REPLAY and self.given is not None and self.given.statuses == (EventStatus.SENT,)
+
+
+def wanted(request: HttpRequest, verb: str, *, using: str) -> Wanted:
+    """Raises `Http404` for what no list of events has, and for tenants that do not exist for the request's user."""
+    try:
+        given = asked(request, request.GET.get("q", ""), using=using)
+    except InvalidFilter as error:
+        raise Http404(str(error)) from error
+    if verb not in JobVerb.values:
+        raise Http404
+    if given is not None and given.tenant_id is not None and not scope.may_see(request, given.tenant_id):
+        raise Http404
+    return Wanted(verb=JobVerb(verb), given=given, tenants=scope.tenants_of(request))

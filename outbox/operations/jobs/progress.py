@@ -1,0 +1,73 @@
+"""How far a job is, and what it is about, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from outbox.models import EventStatus, JobState, JobVerb, OutboxJob
+from outbox.models.job import OVER
+from outbox.operations.filters import Filter
+from outbox.operations.jobs.verbs import plan_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProgress:
+    handled: int
+    """Events changed or left alone."""
+    total: int | None
+    """None where more matched than were counted, or none were."""
+    rate: float | None
+    """Events changed per second, on average since it began."""
+    left: timedelta | None
+    """At that rate."""
+
+    @property
+    def percent(self) -> int | None:
+        """Of what was counted before; all of it only once the job is done."""
+        return None if not self.total else min(99, 100 * self.handled // self.total)
+
+
+def progress_of(job: OutboxJob) -> JobProgress:
+    handled = job.done + sum(job.skipped.values())
+    total = handled if job.state == JobState.DONE else None if job.preview_more else job.preview
+    began, moved = job.started_at, job.moved_at
+    seconds = (moved - began).total_seconds() if began and moved else 0.0
+    rate = job.done / seconds if seconds > 0 and job.done else None
+    left = None
+    if total is not None and rate and job.state not in OVER:
+        left = timedelta(seconds=max(0, total - handled) / rate)
+    return JobProgress(handled=handled, total=total, rate=rate, left=left)
+
+
+def words_of(job: OutboxJob) -> str:
+    """What the job is about: failed events of tenant acme for topic orders."""
+    _, asked = plan_of(job)
+    tenants = None if job.tenants is None or asked.tenant_id is not None else len(job.tenants)
+    sent = job.verb == JobVerb.REPLAY and job.duplicate_sent
+    return words(asked, tenants=tenants, sent_too=sent and EventStatus.SENT not in asked.statuses)
+
+
+def words(asked: Filter, *, tenants: int | None = None, sent_too: bool = False) -> str:
+    """The filter as people say it. `tenants`: how many it is limited to."""
+    kinds = " and ".join(status.value for status in asked.statuses) or ("sent too, all" if sent_too else "all")
+    parts = [f"{kinds} events"]
+    if asked.ids:
+        parts = [f"{len(asked.ids):,} event{'' if len(asked.ids) == 1 else 's'} named by number"]
+    if asked.dedupe_key is not None:
+        parts = [f"the event with dedupe key {asked.dedupe_key}"]
+    if asked.tenant_id is not None:
+        parts.append(f"of tenant {asked.tenant_id}")
+    elif tenants is not None:
+        parts.append(f"of {tenants:,} tenant{'' if tenants == 1 else 's'}")
+    if asked.partition_key is not None:
+        parts.append(f"with partition key {asked.partition_key}")
+    if asked.topic is not None:
+        parts.append(f"for topic {asked.topic}")
+    if asked.error_class is not None:
+        parts.append(f"that failed with {asked.error_class}")
+    if asked.created_before is not None:
+        parts.append(f"created before {asked.created_before:%Y-%m-%d %H:%M:%S %Z}")
+    if asked.up_to_id is not None:
+        parts.append(f"up to number {asked.up_to_id}")
+    return " ".join(parts)
