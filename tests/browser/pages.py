@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from circuits.models import TenantCircuit
-from outbox.models import EventStatus, OutboxEvent
+from outbox.models import EventStatus, OutboxEvent, OutboxJob
 from tests.browser import scene
 
 Where = Callable[[], str]
@@ -55,6 +55,13 @@ PAGES: dict[str, Where] = {
     "event failed": lambda: _of_event(EventStatus.FAILED),
     "replay": lambda: _of_dead_letter("replay"),
     "discard": lambda: _of_dead_letter("discard"),
+    "requeue": lambda: _of_dead_letter("requeue"),
+    "groups of dead letters": lambda: reverse("admin:outbox_dead_letters"),
+    "replay all": lambda: f"{reverse('admin:outbox_job_start', args=['replay'])}?status__exact=failed",
+    "discard all of the wrong status": lambda: (
+        f"{reverse('admin:outbox_job_start', args=['discard'])}?status__exact=sent"
+    ),
+    "cancel a job": lambda: reverse("admin:outbox_job_move", args=[OutboxJob.objects.latest("pk").pk, "cancel"]),
     "pause": lambda: f"{reverse('admin:outbox_policy_decide', args=['pause'])}?tenant={scene.NOISY}",
     "pause everyone": lambda: f"{reverse('admin:outbox_policy_decide', args=['pause'])}?tenant=*",
     "resume": lambda: f"{reverse('admin:outbox_policy_decide', args=['resume'])}?tenant={scene.PAUSED}",

@@ -17,6 +17,7 @@ from outbox.models import (
     EventStatus,
     OutboxAttempt,
     OutboxEvent,
+    OutboxJob,
     OutboxLane,
     OutboxRelay,
     TenantPolicy,
@@ -48,7 +49,29 @@ def build(*, events: int) -> None:
     _circuits(now)
     _fleet(now)
     _policies(now)
+    _job(now)
     counting.count_if_due(alias="default")
+
+
+def _job(now: datetime) -> None:
+    """A replay that is half done."""
+    OutboxJob.objects.create(
+        verb="replay",
+        filter={"tenant": LOCKED_OUT, "status": ["failed"], "error_class": "topic", "up_to_id": 1_000_000},
+        tenants=[LOCKED_OUT],
+        reason="the topic is there now",
+        requested_by=ANN.name,
+        source=ANN.source,
+        address=ANN.address,
+        preview=8_000,
+        state="running",
+        done=4_100,
+        skipped={"changing": 3},
+        looked_at=4_200,
+        started_at=now - timedelta(minutes=2),
+        moved_at=now - timedelta(seconds=1),
+        lease_until=now + timedelta(hours=1),
+    )
 
 
 def people() -> dict[str, User]:
