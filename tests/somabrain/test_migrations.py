@@ -40,13 +40,26 @@ def tables(url: str) -> set[str]:
         return {name for (name,) in found}
 
 
+def rights(url: str, group: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "SELECT c.app_label FROM auth_group g JOIN auth_group_permissions gp ON gp.group_id = g.id"
+            " JOIN auth_permission p ON p.id = gp.permission_id JOIN django_content_type c ON c.id = p.content_type_id"
+            " WHERE g.name = %s",
+            [group],
+        )
+        return {app for (app,) in found}
+
+
 def goes_up_down_and_up_again(cluster: Cluster, log: Path) -> None:
     with empty_database(cluster) as url:
         migrate(url, log)
         complete = tables(url)
         assert "outbox_events" in complete
+        assert rights(url, "Operator") == {"circuits", "outbox", "somabrain"}
         migrate(url, log, "outbox", "zero")
         assert not [name for name in tables(url) if name.startswith("outbox")]
+        assert rights(url, "Operator") == {"circuits", "somabrain"}
         migrate(url, log)
         assert tables(url) == complete
 
