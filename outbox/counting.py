@@ -6,15 +6,20 @@ the chunk took in between. So a count may take seconds and harms nobody, and its
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
+import psycopg
+
 from circuits.sessions import Session, open_session
-from outbox import conf, sql
+from outbox import conf, minutes, sql
 from outbox.models import EventStatus
+
+logger = logging.getLogger(__name__)
 
 CLAIM_SECONDS = 4.0
 """A process that dies while it counts is followed by another one after this."""
@@ -114,6 +119,7 @@ class _Counter:
         for status in _COUNTED:
             self._count(status)
         self._write(taken_at)
+        self._add_to_series(taken_at)
 
     def give_up(self, *, pause: float) -> None:
         self._session.execute(sql.load("keep_count"), {"token": self._token, "seconds": pause})
@@ -176,6 +182,25 @@ class _Counter:
             if ours is None:
                 raise ClaimLost
             self._session.execute(sql.load("write_backlogs"), params)
+
+    def _add_to_series(self, taken_at: datetime | None) -> None:
+        """What waits is a point of the charts. The count stands without it."""
+        if taken_at is None:
+            return
+        waiting = ((name, each.pending + each.scheduled) for name, each in self._tallies.items())
+        try:
+            with self._session.transaction():
+                self._limit()
+                self._session.execute("SET LOCAL synchronous_commit = off")
+                self._session.execute(BY_INDEX)
+                minutes.write_waiting(self._session, taken_at=taken_at, waiting=waiting)
+            with self._session.transaction():
+                self._limit()
+                self._session.execute("SET LOCAL synchronous_commit = off")
+                self._session.execute(BY_INDEX)
+                minutes.prune(self._session)
+        except psycopg.OperationalError:
+            logger.debug("What waits in this minute could not be written down; the next count may be.", exc_info=True)
 
     def _limit(self) -> None:
         self._session.execute("SELECT set_config('statement_timeout', %s, true)", [f"{STATEMENT_SECONDS * 1_000:.0f}"])

@@ -17,13 +17,12 @@ from outbox import conf
 from outbox.models import OutboxRelay
 from outbox.models.names import OTHER_TENANTS
 from outbox.operations.backlog import Backlog, CountFailed, TenantFigures, snapshot
+from outbox.operations.freshness import COUNT_AFTER
 from outbox.operations.pause import Pause, pauses
 
 logger = logging.getLogger(__name__)
 
 LABELLED_TENANTS = 200
-COUNT_AFTER = timedelta(seconds=15)
-"""Without relays nobody counts what waits: then a scrape does, no more often than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from django.db import connections, transaction
 from circuits.timeouts import lower_statement_timeout
 
 STATEMENT_TIMEOUT = timedelta(seconds=10)
-AVOIDED = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_sort")
-"""An incremental sort, of events with one time, is none of these."""
+AVOIDED = ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_sort", "jit")
+"""An incremental sort, of events with one time, is none of these. And what cannot be avoided looks so costly that
+PostgreSQL would compile it, which takes longer than to run it."""
 
 
 @contextmanager

@@ -17,6 +17,7 @@ class RelayState:
     pid: int
     version: str
     started_at: datetime
+    heartbeat_at: datetime
     silent: timedelta
     """Since its last heartbeat."""
     lanes: int
@@ -26,11 +27,14 @@ class RelayState:
     """Whether its heartbeat is younger than a lease."""
 
 
-def relays(*, using: str | None = None) -> tuple[RelayState, ...]:
-    """All that are listed, by host. One that died is listed until another relay finds out."""
+def relays(*, using: str | None = None, now: datetime | None = None) -> tuple[RelayState, ...]:
+    """All that are listed, by host. One that died is listed until another relay finds out.
+
+    `now`: the database's clock, if it is known already.
+    """
     settings = conf.get()
     alias = using or settings.database
-    now, lease = database_now(using=alias), timedelta(seconds=settings.lease_seconds)
+    now, lease = now or database_now(using=alias), timedelta(seconds=settings.lease_seconds)
     return tuple(
         RelayState(
             relay_id=str(row.id),
@@ -38,6 +42,7 @@ def relays(*, using: str | None = None) -> tuple[RelayState, ...]:
             pid=row.pid,
             version=row.version,
             started_at=row.started_at,
+            heartbeat_at=row.heartbeat_at,
             silent=max(timedelta(0), now - row.heartbeat_at),
             lanes=row.lanes,
             rate=row.rate,

@@ -18,6 +18,9 @@ Row = tuple[Any, ...]
 """What fetch.sql returns; the positions are below."""
 N, ID, TOPIC, DEDUPE_KEY, PARTITION_KEY, PAYLOAD, CREATED, ATTEMPTS, HEADERS, BYTES = range(10)
 
+Span = tuple[int, int, int]
+"""When the first and the last of some events were created, and how many they are."""
+
 UNLIMITED = float("inf")
 NO_OFFSET: int = KafkaError.DUPLICATE_SEQUENCE_NUMBER
 
@@ -75,6 +78,7 @@ class Lane:
         "settling",
         "settling_chunks",
         "settling_to",
+        "spans",
         "suspect_until",
         "tenant",
         "token",
@@ -129,6 +133,7 @@ class Lane:
         self.settled_to = self.settling_to = floor
         self.chunks: list[list[Row]] = []
         self.settling_chunks = 0
+        self.spans: list[Span] = []
         self.ids: list[int] = []
         self.partitions: list[int | None] = []
         self.offsets: list[int | None] = []
@@ -160,6 +165,24 @@ class Lane:
         if row[PARTITION_KEY]:
             self.held_keys.add(row[PARTITION_KEY])
         self.rewind(row[CREATED])
+
+    def take_spans(self, acknowledged: int) -> list[Span]:
+        """When about so many events were created: the ones that were produced first."""
+        if not (self.outstanding or self.failures):
+            taken, self.spans = self.spans, []
+            return taken
+        taken = []
+        while acknowledged > 0 and self.spans:
+            first, last, events = self.spans.pop(0)
+            if events > acknowledged:
+                between = first + (last - first) * acknowledged // events
+                self.spans.insert(0, (between, last, events - acknowledged))
+                last, events = between, acknowledged
+            taken.append((first, last, events))
+            acknowledged -= events
+        if not self.outstanding:
+            self.spans.clear()
+        return taken
 
     # settling
 

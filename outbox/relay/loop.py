@@ -17,6 +17,7 @@ from outbox.relay import metrics
 from outbox.relay.fetch import fetch, go_back_for_retries, has_replays, large_payloads
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.late import LookedBehind, Lookout
+from outbox.relay.ledger import Ledger
 from outbox.relay.outcome import Outcomes
 from outbox.relay.pace import Pace
 from outbox.relay.plan import Plan, plan
@@ -33,7 +34,7 @@ IDLE_LOOKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 class Relay:
     """One relay under one identity. After an error it is of no further use: `abandon` it and make another."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ledger: Ledger | None = None) -> None:
         self.id = uuid.uuid4()
         self._settings = settings = conf.get()
         self._wake = threading.Event()
@@ -44,7 +45,11 @@ class Relay:
             hold_identity(self._connection, self.id)
             self._lookout = Lookout(self._connection)
             self.steering = Steering(
-                relay_id=self.id, connection=self._connection, wake=self._wake, db_now=self._lookout.db_now
+                relay_id=self.id,
+                connection=self._connection,
+                wake=self._wake,
+                db_now=self._lookout.db_now,
+                ledger=ledger,
             )
             opened.callback(self.steering.abandon)
             self._make_kafka_side(opened)

@@ -8,6 +8,9 @@ PUBLISHED = Counter("outbox_published", "Events that the broker acknowledged and
 FAILED_ATTEMPTS = Counter("outbox_failed_attempts", "Attempts to publish that failed.", ["error_class"])
 DEAD_LETTERS = Counter("outbox_dead_letters", "Events given up.", ["error_class"])
 LANES_LOST = Counter("outbox_lanes_lost", "Lanes taken over by another relay while this one still held them.")
+SERIES_FLUSH_FAILURES = Counter(
+    "outbox_series_flush_failures", "Times that a relay could not write down what it did, for the console's charts."
+)
 RELAY_RESTARTS = Counter("outbox_relay_restarts", "Relays that ended with an error and were replaced.")
 ROUND_SECONDS = Histogram(
     "outbox_round_seconds",

@@ -59,8 +59,11 @@ class Outcomes:
 
     def _add_acknowledged(self, job: Settle, lane: Lane) -> int:
         acknowledged = len(lane.ids)
+        spans = lane.take_spans(acknowledged)
         if acknowledged:
-            job.acknowledged.append(Acknowledged(lane.tenant, lane.token, lane.ids, lane.partitions, lane.offsets))
+            job.acknowledged.append(
+                Acknowledged(lane.tenant, lane.token, lane.ids, lane.partitions, lane.offsets, spans)
+            )
             job.fenced[lane.tenant] = lane.token
             lane.ids, lane.partitions, lane.offsets = [], [], []
             lane.rests = 0

@@ -96,6 +96,8 @@ class Publisher:
             if consumed:
                 done = chunk if consumed == len(chunk) else chunk[:consumed]
                 lane.chunks.append(done)
+                if sent:
+                    lane.spans.append((done[0][CREATED], done[-1][CREATED], sent))
                 if late:
                     lane.lower_floor(done[0][CREATED])
                 else:

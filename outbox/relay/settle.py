@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from outbox import sql
+from outbox.relay.lanes import Span
 from outbox.relay.session import Connection, array, connect, cut_off, numbers, query
 
 
@@ -24,6 +25,8 @@ class Acknowledged:
     ids: list[int]
     partitions: list[int | None]
     offsets: list[int | None]
+    spans: list[Span] = field(default_factory=list)
+    """When they were created, as far as is known of so many at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class Settle:
     fenced: dict[str, int] = field(default_factory=dict)
     """Tenant -> token of every lane the job writes for."""
     reports: list[CircuitReport] = field(default_factory=list)
+    at: int = 0
+    """When it was put together; microseconds since 2000-01-01 UTC, by the database's clock."""
 
     lost: set[str] = field(default_factory=set)
     """Filled in by the thread: lanes that were no longer ours; nothing of theirs was written."""

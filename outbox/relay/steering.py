@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -15,7 +16,9 @@ from outbox.relay.circuit import Probe
 from outbox.relay.desk import Desk, Leave
 from outbox.relay.judge import Judge
 from outbox.relay.lanes import Lane
+from outbox.relay.ledger import Ledger
 from outbox.relay.outcome import Outcomes
+from outbox.relay.rollup import Rollup
 from outbox.relay.session import Connection
 from outbox.relay.settle import CircuitReport, Job, Renew, Settle, Settler
 from outbox.relay.tenure import Tenure
@@ -35,7 +38,13 @@ class Steering:
     """Everything about lanes that is not a round. Belongs to the relay's thread; other threads only tell it things."""
 
     def __init__(
-        self, *, relay_id: uuid.UUID, connection: Connection, wake: threading.Event, db_now: Callable[[float], int]
+        self,
+        *,
+        relay_id: uuid.UUID,
+        connection: Connection,
+        wake: threading.Event,
+        db_now: Callable[[float], int],
+        ledger: Ledger | None = None,
     ) -> None:
         self._settings = conf.get()
         self._wake = wake
@@ -49,7 +58,11 @@ class Steering:
             opened.callback(self.desk.abandon)
             self.settler = Settler(owner=relay_id, wake=wake.set, judge=Judge().judge, tell=self.desk.tell)
             opened.callback(self.settler.abandon)
+            self._ledger = ledger or Ledger()
+            self.rollup = Rollup(self._ledger)
+            opened.callback(self.rollup.abandon)
             self.watcher.start()
+            self.rollup.start()
             self._opened = opened.pop_all()
         self.busy: dict[str, Lane] = {}
         """Lanes with something produced or reported, or to be given back, that no settle has committed yet."""
@@ -194,6 +207,7 @@ class Steering:
             return
         lanes = list(self.busy.values())
         job = outcomes.job(lanes)
+        job.at = self.tenure.db_now(time.monotonic())
         if job.fenced:
             self._settling[id(job)] = [lane for lane in lanes if lane.tenant in job.fenced]
             self.settler.submit(job)
@@ -243,6 +257,7 @@ class Steering:
             lane.circuit.refused()
 
     def _count(self, job: Settle) -> None:
+        self._ledger.add(job)
         published = sum(len(lane.ids) for lane in job.acknowledged)
         self.published += published
         metrics.PUBLISHED.inc(published)
@@ -287,6 +302,7 @@ class Steering:
 
     def close(self) -> None:
         self.settler.close()
+        self.rollup.close()
         self.desk.close()
         self.listener.close()
         self.watcher.close()

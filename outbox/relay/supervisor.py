@@ -16,6 +16,7 @@ import psycopg
 from outbox import conf
 from outbox.errors import OutboxError
 from outbox.relay import backoff, metrics
+from outbox.relay.ledger import Ledger
 from outbox.relay.loop import Relay
 
 logger = logging.getLogger("outbox.relay")
@@ -56,7 +57,7 @@ class Supervisor:
     def __init__(
         self,
         *,
-        make: Callable[[], Relay] = Relay,
+        make: Callable[[], Relay] | None = None,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
         pause: Callable[[float], Any] | None = None,
@@ -64,7 +65,8 @@ class Supervisor:
         self.error: str | None = None
         """What ended the last relay; None while there is one, and after one that ended as asked."""
         self.stopped = threading.Event()
-        self._make = make
+        ledger = Ledger()
+        self._make = make or (lambda: Relay(ledger=ledger))
         self._clock = clock
         self._draw = draw
         self._pause = pause or self.stopped.wait
