@@ -45,9 +45,17 @@ class CircuitRow:
 
 
 def circuits(
-    *, tenant_id: str | None = None, name: str | None = None, state: str | None = None, limit: int
+    *,
+    tenant_id: str | None = None,
+    name: str | None = None,
+    state: str | None = None,
+    limit: int,
+    now: datetime | None = None,
 ) -> list[CircuitRow]:
-    """By tenant and name. Circuits that never failed and for which staff decided nothing are in no list."""
+    """By tenant and name. Circuits that never failed and for which staff decided nothing are in no list.
+
+    `now`: the database's clock, if it is known already.
+    """
     rows: QuerySet[TenantCircuit] = TenantCircuit.objects.using(conf.get().database).order_by("tenant_id", "name")
     if tenant_id is not None:
         rows = rows.filter(tenant_id=tenant_id)
@@ -55,7 +63,7 @@ def circuits(
         rows = rows.filter(name=name)
     if state is not None:
         rows = in_state(rows, state)
-    now = database_now()
+    now = now or database_now()
     return [_row(each, now) for each in rows[:limit]]
 
 

@@ -15,7 +15,7 @@ from django.db import connections
 
 from outbox import conf, sql, wakeup
 from outbox.models import EventStatus
-from outbox.operations import audit
+from outbox.operations import audit, moves
 from outbox.operations.audit import Operator
 from outbox.operations.filters import EventRow, Filter
 from outbox.operations.listing import Page, last_id, page
@@ -226,6 +226,8 @@ def _apply(
             before=before,
             after={"status": change.becomes.value},
         )
+        tenant_of = {row.event_id: row.tenant_id for row in rows}
+        moves.record(((tenant_of[each], status) for each, status in changed), to=change.becomes, using=alias)
     return len(changed)
 
 

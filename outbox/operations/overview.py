@@ -24,7 +24,8 @@ from outbox.operations.series import Point, Span, read_points, read_sparks
 LATE = timedelta(seconds=30)
 """A tenant whose oldest event has been due for longer is in trouble."""
 OPEN_STATES = ("open", "forced_open")
-_CLOSED = "closed"
+CLOSED = "closed"
+PUBLISH = "publish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +146,7 @@ def _overview(now: datetime, taken_at: datetime | None, figures: list[Any]) -> d
         "failed": failed,
         "blocked": blocked,
         "open_circuits": circuits,
-        "everyone": CircuitNow(name="publish", state=state or _CLOSED, open_until=retry_at),
+        "everyone": CircuitNow(name=PUBLISH, state=state or CLOSED, open_until=retry_at),
         "pause": None if by is None else Pause(tenant_id=EVERY_TENANT, by=by, reason=reason, until=until),
     }
 
@@ -160,7 +161,7 @@ def _tenant_row(row: tuple[Any, ...], spark: tuple[int, ...]) -> TenantRow:
         failed=failed,
         blocked=blocked,
         failed_per_minute=failing,
-        circuit=CircuitNow(name=name or "publish", state=state or _CLOSED, open_until=retry_at),
+        circuit=CircuitNow(name=name or PUBLISH, state=state or CLOSED, open_until=retry_at),
         quota_used=used,
         paused=paused,
         paused_until=until if paused else None,

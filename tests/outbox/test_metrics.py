@@ -15,11 +15,12 @@ from pytest_django import DjangoAssertNumQueries
 
 from circuits import scraping
 from outbox import counting, metrics, sql
-from outbox.metrics import COUNT_AFTER, OutboxCollector
+from outbox.metrics import OutboxCollector
 from outbox.models import OutboxRelay, TenantPolicy
 from outbox.models.names import EVERY_TENANT, OTHER_TENANTS
 from outbox.operations import task_queue
 from outbox.operations.backlog import Backlog, Totals
+from outbox.operations.freshness import COUNT_AFTER
 from tests.outbox.relay.conftest import Tables
 
 pytestmark = pytest.mark.django_db
