@@ -13,6 +13,7 @@ from django.conf import settings
 
 from somabrain.embedded import broker
 from somabrain.embedded.leash import Leashed
+from somabrain.embedded.refusal import Refusal
 from somabrain.errors import SomabrainError
 
 # Command, kind in the broker's notice, and the time (seconds) that a start may take: Kafka may have to be fetched.
@@ -26,10 +27,10 @@ class BrokerUnavailable(SomabrainError):
 
 
 @contextmanager
-def provided(kind: str | None, *, log: Path, refuse: tuple[str, int] | None = None) -> Iterator[str]:
+def provided(kind: str | None, *, log: Path, refuse: Refusal | None = None) -> Iterator[str]:
     """The address of a broker that runs at least until the end of the block. `kind` is one of `KINDS`, or any.
 
-    `refuse`: a topic that a mock broker of the demo's own refuses for so many seconds.
+    `refuse`: a topic that a broker of the demo's own refuses for a while.
     """
     given = settings.KAFKA.get("bootstrap.servers")
     if given:
@@ -43,7 +44,7 @@ def provided(kind: str | None, *, log: Path, refuse: tuple[str, int] | None = No
             raise BrokerUnavailable(f"A {notice.kind} broker runs already, process {notice.pid}: stop it first.")
         yield notice.bootstrap_servers
         return
-    refusing = ["--refuse", refuse[0], "--refuse-seconds", str(refuse[1])] if refuse and announced_as == "mock" else []
+    refusing = refuse.arguments() if refuse else []
     process = Leashed([sys.executable, "manage.py", command, *refusing], log=log, environment=os.environ)
     try:
         yield _address(process, patience=patience)

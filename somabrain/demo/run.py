@@ -12,6 +12,7 @@ from django.db import connections
 from somabrain.demo import brokers, staff, trouble
 from somabrain.demo.services import Services
 from somabrain.embedded.paths import CACHE, private
+from somabrain.embedded.refusal import Refusal
 from somabrain.errors import SomabrainError
 
 Say = Callable[[str], None]
@@ -35,7 +36,8 @@ def once(*, kafka: str | None, say: Say) -> bool:
 def on_and_on(*, kafka: str | None, port: int, say: Say, show: Say) -> None:
     """Until somebody stops it. `say` gets lines to be read, `show` those of which the last is enough."""
     home = _prepare()
-    refuse = (trouble.TOPIC, trouble.SECONDS)
+    trouble.prepare()
+    refuse = Refusal(topic=trouble.TOPIC, seconds=trouble.SECONDS)
     with brokers.provided(kafka, log=home / "broker.log", refuse=refuse) as bootstrap_servers:
         address = f"127.0.0.1:{_free(port)}"
         say(f"admin   http://{address}/admin/   user {staff.USERNAME}, password {staff.renew()}")

@@ -6,15 +6,27 @@ import itertools
 
 from django.db import connection, transaction
 
+from circuits.operations import steering, thresholds
 from outbox.api import enqueue
+from outbox.relay.circuit import NAME
 from somabrain.demo.application import Application
 
 TENANT = "locked-out"
 TOPIC = "locked-out.orders"
 SECONDS = 35
 """How long the demo's own broker refuses the topic, from its start on; the webhooks take the first few of them."""
+PROBE_SECONDS = 10
+"""How often the circuit tries whether it may close. The default doubles from half a minute on."""
 
 _numbers = itertools.count(1)
+
+
+def prepare() -> None:
+    """The tenant's circuit begins anew, with thresholds that suit somebody who watches."""
+    circuit = {"tenant_id": TENANT, "name": NAME, "by": "demo"}
+    intervals = {"reset_interval": PROBE_SECONDS, "max_reset_interval": PROBE_SECONDS}
+    thresholds.configure(**circuit, reason="somebody watches", changes=intervals)
+    steering.reset(**circuit, reason="the demo begins")
 
 
 def receive(application: Application) -> None:

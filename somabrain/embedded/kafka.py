@@ -14,8 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewTopic
 
 from somabrain.embedded import maven
 from somabrain.embedded.errors import EmbeddedServerError
@@ -35,6 +44,15 @@ _JVM = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
 )
+
+ACLS = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+}
+"""Settings of a broker that can `refuse` topics."""
+
+_EVERYONE = "User:ANONYMOUS"
+_ADMIN_SECONDS = 30.0
 
 
 @dataclass(kw_only=True)
@@ -99,6 +117,40 @@ class KafkaBroker:
         """SIGCONT after `pause`."""
         self._signal(signal.SIGCONT)
 
+    def refuse(self, topic: str) -> None:
+        """From now on the topic is there, and nobody may write to it. Needs the settings `ACLS`."""
+        client = self._admin()
+        try:
+            client.create_topics([NewTopic(topic)])[topic].result(_ADMIN_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+        rules = ((AclOperation.WRITE, AclPermissionType.DENY), (AclOperation.DESCRIBE, AclPermissionType.ALLOW))
+        acls = [
+            AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, _EVERYONE, "*", operation, kind)
+            for operation, kind in rules
+        ]
+        for answer in client.create_acls(acls).values():
+            answer.result(_ADMIN_SECONDS)
+
+    def allow(self, topic: str) -> None:
+        """Takes `refuse` back."""
+        anything = AclBindingFilter(
+            ResourceType.TOPIC,
+            topic,
+            ResourcePatternType.LITERAL,
+            _EVERYONE,
+            "*",
+            AclOperation.ANY,
+            AclPermissionType.ANY,
+        )
+        client = self._admin()
+        for answer in client.delete_acls([anything]).values():
+            answer.result(_ADMIN_SECONDS)
+
+    def _admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+
     @property
     def _configuration(self) -> Path:
         return self.data_dir / "server.properties"
@@ -139,7 +191,7 @@ class KafkaBroker:
             raise EmbeddedServerError(f"Kafka could not format its storage:\n{self._last_words()}")
 
     def _wait_until_it_answers(self, program: Leashed) -> None:
-        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        client = self._admin()
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if program.returncode is not None:

@@ -8,14 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from circuits.models import CircuitTransition
@@ -26,10 +19,6 @@ from tests.support.processes import clean_environment
 from tests.support.waiting import wait_until
 
 BAD = "bad"
-ACLS = {
-    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    "allow.everyone.if.no.acl.found": "true",
-}
 WAIT = 30.0
 
 
@@ -93,19 +82,6 @@ def create_topic(broker: KafkaBroker, topic: str, **config: str) -> None:
     made = NewTopic(topic, num_partitions=4, config=config)
     client = admin(broker)
     client.create_topics([made])[topic].result(WAIT)
-
-
-def refuse(broker: KafkaBroker, topic: str) -> None:
-    """Kafka's own word: the topic is there, and may not be written to."""
-    create_topic(broker, topic)
-    kinds = ((AclOperation.WRITE, AclPermissionType.DENY), (AclOperation.DESCRIBE, AclPermissionType.ALLOW))
-    acls = [
-        AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation, kind)
-        for operation, kind in kinds
-    ]
-    client = admin(broker)
-    for answer in client.create_acls(acls).values():
-        answer.result(WAIT)
 
 
 def moves(tenant: str) -> list[tuple[str, str]]:

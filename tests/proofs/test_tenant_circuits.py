@@ -14,7 +14,8 @@ from bench.measure import percentile
 from circuits.models import TenantCircuit
 from outbox.api import NewEvent, enqueue_many
 from outbox.models import EventStatus, OutboxEvent
-from tests.proofs.room import ACLS, BAD, OpenRoom, moves, refuse
+from somabrain.embedded.kafka import ACLS
+from tests.proofs.room import BAD, OpenRoom, moves
 from tests.proofs.sizes import size
 from tests.proofs.stage import HANG_GUARD_SECONDS, Span, Stage, sent
 from tests.proofs.verdicts import judge, least, most, none
@@ -64,7 +65,7 @@ def test_b1_a_tenant_that_always_fails_is_left_alone(how: str, open_room: OpenRo
     room, broker = open_room(**(ACLS if how == "refused" else {}))
     topic = f"{room.stage.topic}-bad"
     if how == "refused":
-        refuse(broker, topic)
+        broker.refuse(topic)
     interval = str(size(1, 5))
     room.start_relays(
         "counts", "counts", CIRCUITS_RESET_INTERVAL=interval, CIRCUITS_MAX_RESET_INTERVAL=interval, CIRCUITS_JITTER="0"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from somabrain.embedded import broker
+from somabrain.embedded import broker, refusal
 from somabrain.embedded.errors import EmbeddedServerError
 from somabrain.embedded.foreground import until_stopped
 from somabrain.embedded.mock import MockCluster
+from somabrain.embedded.refusal import Refusal
 
 
 class Command(BaseCommand):
@@ -19,33 +21,26 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--brokers", type=int, default=1, help="size of the cluster (default: 1)")
-        parser.add_argument("--refuse", metavar="TOPIC", help="refuse whoever writes to this topic, for a while")
-        parser.add_argument(
-            "--refuse-seconds", type=float, default=30.0, metavar="N", help="for so long (default: %(default)s)"
-        )
+        refusal.add_arguments(parser)
 
-    def handle(self, *args: Any, brokers: int, refuse: str | None, refuse_seconds: float, **options: Any) -> None:
+    def handle(self, *args: Any, brokers: int, **options: Any) -> None:
         try:
             with until_stopped(), broker.sole():
-                self._serve(MockCluster(brokers=brokers), refuse, refuse_seconds)
+                self._serve(MockCluster(brokers=brokers), refusal.chosen(options))
         except EmbeddedServerError as error:
             raise CommandError(str(error)) from error
 
-    def _serve(self, cluster: MockCluster, refused: str | None, seconds: float) -> None:
+    def _serve(self, cluster: MockCluster, refused: Refusal | None) -> None:
         address = cluster.bootstrap_servers
-        if refused is not None:
-            cluster.refuse(refused)
-        broker.announce(kind="mock", bootstrap_servers=address)
-        self.stdout.write(
-            f"Mock broker at {address}. It keeps at most 5 MiB of a partition, in memory, "
-            "and forgets everything when it stops. Ctrl-C stops it."
-        )
-        self.stdout.flush()
         try:
-            if refused is not None:
-                time.sleep(seconds)
-                cluster.allow(refused)
-            while True:
-                time.sleep(60)
+            with refused.while_it_lasts(refuse=cluster.refuse, allow=cluster.allow) if refused else nullcontext():
+                broker.announce(kind="mock", bootstrap_servers=address)
+                self.stdout.write(
+                    f"Mock broker at {address}. It keeps at most 5 MiB of a partition, in memory, "
+                    "and forgets everything when it stops. Ctrl-C stops it."
+                )
+                self.stdout.flush()
+                while True:
+                    time.sleep(60)
         finally:
             cluster.close()

@@ -7,7 +7,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
 from somabrain.embedded.errors import EmbeddedServerError
-from somabrain.embedded.kafka import KafkaBroker
+from somabrain.embedded.kafka import ACLS, KafkaBroker
+from tests.support.waiting import wait_until
 
 StartKafka = Callable[..., KafkaBroker]
 
@@ -82,3 +83,21 @@ def test_a_port_that_is_taken_is_not_shared(real_kafka: KafkaBroker, start_kafka
 def test_a_broker_that_cannot_start_says_why(start_kafka: StartKafka) -> None:
     with pytest.raises(EmbeddedServerError, match="Unable to parse a listener name"):
         start_kafka(settings={"listeners": "nonsense"})
+
+
+def test_a_topic_is_refused_until_it_is_allowed(start_kafka: StartKafka) -> None:
+    broker = start_kafka(settings=ACLS)
+
+    def outcome() -> int:
+        codes: list[int] = []
+        producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+        producer.produce("closed", b"x", on_delivery=lambda error, _: codes.append(error.code() if error else 0))
+        producer.flush(60)
+        return codes[0]
+
+    for _ in range(2):
+        broker.refuse("closed")
+        wait_until(lambda: outcome() == KafkaError.TOPIC_AUTHORIZATION_FAILED)
+        broker.allow("closed")
+        wait_until(lambda: outcome() == 0)
+    assert produce(broker, b"x") == 0, "other topics stay open"
