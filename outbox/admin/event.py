@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
-from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -10,116 +8,59 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.text import Truncator
 
 from circuits.console.lists import MOST_LISTED, ReadOnlyAdmin
 from outbox.admin.decisions import DECISIONS, Decision, DecisionForm, named
-from outbox.admin.event_list import FILTERS, EventChangeList
+from outbox.admin.event_list import EventChangeList
+from outbox.admin.event_page import EventPage
 from outbox.admin.operator import operator
 from outbox.models import OutboxEvent
 from outbox.operations.filters import InvalidFilter
-from outbox.operations.show import failed_attempts
+from outbox.templatetags.outbox_console import clock, moment
 
 
 @admin.register(OutboxEvent)
-class EventAdmin(ReadOnlyAdmin):
+class EventAdmin(EventPage, ReadOnlyAdmin):
     """Events, the newest first. The payload may be large and confidential: it stands on the event's own page only."""
 
-    list_display = (
-        "id",
-        "tenant_id",
-        "topic",
-        "partition_key",
-        "dedupe_key",
-        "status",
-        "attempts",
-        "error_class",
-        "age",
-        "created_at",
-        "available_at",
-        "sent_at",
-    )
-    list_filter = FILTERS
-    list_per_page = 100
+    class Media:
+        css: ClassVar[Any] = {"all": ("outbox/console.css", "outbox/events.css")}
+        js = ("outbox/live.js", "outbox/copy.js")
+
+    list_display = ("id", "state", "tenant_id", "topic", "key", "attempts", "error_class", "created", "ends")
     # The order is that of the index that answers.
     sortable_by = ()
     actions = ("replay", "discard", "requeue")
-    # Django shows a search box if this is set; what is searched is in event_list.py.
-    search_fields = ("id",)
-    search_help_text = (
-        f"An event's id, a tenant, or a tenant and the beginning of a dedupe key: acme order-17. "
-        f"{MOST_LISTED} events are listed at a time."
-    )
-    fields = (
-        "id",
-        "tenant_id",
-        "topic",
-        "partition_key",
-        "dedupe_key",
-        "status",
-        "attempts",
-        "error_class",
-        "last_error",
-        "created_at",
-        "available_at",
-        "sent_at",
-        "kafka_partition",
-        "kafka_offset",
-        "payload_bytes",
-        "indented_headers",
-        "indented_payload",
-    )
+    narrower = "Choose a tenant and a status, or name an event by its id or its dedupe key."
 
     # the list
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EventChangeList]:
         return EventChangeList
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        response: Any = super().changelist_view(request, extra_context)
-        changelist = getattr(response, "context_data", {}).get("cl")
-        if changelist is not None and changelist.following:
-            query = request.GET.copy()
-            query.pop("p", None)
-            query["after"] = changelist.following
-            response.context_data["following"] = query.urlencode()
-        return response
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:
         rows: QuerySet[OutboxEvent] = super().get_queryset(request)
         return rows.defer("payload", "headers")
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[OutboxEvent], search_term: str
-    ) -> tuple[QuerySet[OutboxEvent], bool]:
-        """The list looks for itself."""
-        return queryset, False
+    @admin.display(description="key")
+    def key(self, event: OutboxEvent) -> str:
+        return Truncator(event.partition_key).chars(24)
 
-    @admin.display(description="age")
-    def age(self, event: OutboxEvent) -> timedelta:
-        return timedelta(seconds=max(0, int((timezone.now() - event.created_at).total_seconds())))
+    @admin.display(description="created")
+    def created(self, event: OutboxEvent) -> str:
+        return moment(event.created_at)
 
-    # the page of one event
-
-    @admin.display(description="payload")
-    def indented_payload(self, event: OutboxEvent) -> str:
-        return _indented(event.payload)
-
-    @admin.display(description="headers")
-    def indented_headers(self, event: OutboxEvent) -> str:
-        return _indented(event.headers)
+    @admin.display(description="sent or due")
+    def ends(self, event: OutboxEvent) -> str:
+        return clock(event.sent_at or event.available_at)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        event = self.get_object(request, object_id)
-        extra = {
-            "attempts": failed_attempts(event.pk, using=event._state.db or "default") if event else (),
-            "decisions": [each for each in DECISIONS.values() if request.user.has_perm(each.permission)],
-        }
-        return super().change_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+        decisions = [each for each in DECISIONS.values() if request.user.has_perm(each.permission)]
+        return super().change_view(request, object_id, form_url, {"decisions": decisions, **(extra_context or {})})
 
     # replay and discard
 
@@ -204,7 +145,3 @@ class EventAdmin(ReadOnlyAdmin):
         if url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
             return back
         return reverse("admin:outbox_outboxevent_changelist")
-
-
-def _indented(value: Any) -> str:
-    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))

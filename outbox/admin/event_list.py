@@ -2,144 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from circuits.console import lists
-from outbox.models import EventStatus, OutboxEvent
-from outbox.operations import listing
-from outbox.operations.filters import MOST_IDS, Filter, InvalidFilter
-
-AGES = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
-_AGE_NAMES = {"1m": "1 minute", "1h": "1 hour", "1d": "1 day", "7d": "7 days"}
-
-
-class Parameter(admin.SimpleListFilter):
-    """Part of what is asked for. The list itself looks at all of them together."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("", "")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> QuerySet[OutboxEvent]:
-        return queryset
-
-
-class TextFilter(Parameter):
-    """A text to type: a list of all topics would be as long as the table."""
-
-    template = "admin/outbox/text_filter.html"
-
-    def choices(self, changelist: Any) -> Iterator[Any]:
-        others = [(name, value) for name, value in changelist.request_params if name not in (self.parameter_name, "p")]
-        yield {"name": self.parameter_name, "value": self.value() or "", "others": others}
-
-
-class TenantFilter(TextFilter):
-    title = "tenant"
-    parameter_name = "tenant"
-
-
-class TopicFilter(TextFilter):
-    title = "topic"
-    parameter_name = "topic"
-
-
-class ErrorClassFilter(TextFilter):
-    title = "error class"
-    parameter_name = "error_class"
-
-
-class StatusFilter(Parameter):
-    title = "status"
-    parameter_name = "status__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(value), str(label)) for value, label in EventStatus.choices]
-
-
-class AgeFilter(Parameter):
-    title = "age"
-    parameter_name = "older_than"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(value, f"more than {name}") for value, name in _AGE_NAMES.items()]
-
-
-class PlaceFilter(Parameter):
-    """Where the list goes on. Not shown: a link leads there."""
-
-    title = "place"
-    parameter_name = "after"
-
-    def has_output(self) -> bool:
-        return False
-
-
-FILTERS = (StatusFilter, TenantFilter, TopicFilter, ErrorClassFilter, AgeFilter, PlaceFilter)
+from circuits.console import scope
+from outbox.admin.event_filter import PLACES, QUICK, EventFilterForm
+from outbox.models import OutboxEvent
+from outbox.operations.browse import PAGE, Sheet, browse
+from outbox.operations.filters import EVENT_COLUMNS, EventRow, Filter, InvalidFilter
 
 
 class EventChangeList(ChangeList):
-    """Takes the first `MOST_LISTED` events that match from the index; the pages are those of these."""
+    """A page of `browse`, with links to the older and the newer one."""
 
-    following: str | None = None
-    """Where the list goes on behind them."""
+    form: EventFilterForm
+    sheet: Sheet
+    asked: Filter | None
+    """What is listed; None when it cannot be asked."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        self.request_params = list(request.GET.items())
-        super().get_queryset(request, exclude_parameters)  # sets up the filters; its rows are not asked for
-        try:
-            found = self._page(request)
-        except InvalidFilter as error:
-            raise IncorrectLookupParameters(error) from error
-        self.following = found.next
-        ids = [row.event_id for row in found.rows]
-        by_number = [row.event_id for row in found.rows] == sorted(ids, reverse=True)
-        order = ("-id",) if by_number else ("-tenant_id", "-created_at", "-id")
-        rows: QuerySet[Any] = self.root_queryset.filter(pk__in=ids).order_by(*order)
+        if not hasattr(self, "sheet"):
+            self._look(request)
+        rows: QuerySet[Any] = self.root_queryset.filter(pk__in=[row.event_id for row in self.sheet.rows])
         return rows
 
-    def _page(self, request: HttpRequest) -> listing.Page:
-        using = self.root_queryset.db
-        given = asked(request, self.query, using=using)
-        if given is None:
-            return listing.Page(rows=(), next=None, looked_at=0)
-        after = request.GET.get("after") or None
-        return listing.page(given, limit=lists.MOST_LISTED, after=after, newest_first=True, using=using)
+    def get_results(self, request: HttpRequest) -> None:
+        """The rows are there already: nothing is counted, and nothing read again."""
+        self.result_list = [_instance(row, self.root_queryset.db) for row in self.sheet.rows]
+        self.result_count = len(self.result_list)
+        self.full_result_count = None
+        self.show_full_result_count = False
+        self.show_admin_actions = bool(self.result_list)
+        self.can_show_all = False
+        self.multi_page = False
+        self.paginator = self.model_admin.get_paginator(request, self.result_list, PAGE)
+
+    @property
+    def older(self) -> str | None:
+        """The parameters of the next page."""
+        return self._leading(after=self.sheet.older)
+
+    @property
+    def newer(self) -> str | None:
+        """Of the page before."""
+        return self._leading(before=self.sheet.newer)
+
+    @property
+    def first(self) -> str | None:
+        """Of the newest page, if this is another one."""
+        return self._leading(after="") if any(self.params.get(name) for name in PLACES) else None
+
+    def _look(self, request: HttpRequest) -> None:
+        self.filter_specs, self.has_filters, self.has_active_filters = [], False, False
+        self.clear_all_filters_qs = "?"
+        self.form, self.asked = EventFilterForm(request.GET), None
+        self.sheet = Sheet(rows=(), older=None, newer=None)
+        if not self.form.is_valid():
+            return
+        try:
+            self.asked = self.form.asked(tenants=scope.tenants_of(request), using=self.root_queryset.db)
+            after, before = (request.GET.get(name) for name in PLACES)
+            self.sheet = browse(self.asked, after=after, before=before, using=self.root_queryset.db)
+        except InvalidFilter as error:
+            self.form.add_error(None, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+            self.asked = None
+
+    def _leading(self, **place: str | None) -> str | None:
+        if None in place.values():
+            return None
+        query = self.form.given.copy()
+        for name in (*PLACES, QUICK, "p", "e"):
+            query.pop(name, None)
+        for name, value in place.items():
+            query[name] = value or ""
+        for name in [name for name, value in query.items() if not value]:
+            del query[name]
+        return str(query.urlencode())
 
 
-def asked(request: HttpRequest, search: str, *, using: str) -> Filter | None:
-    """What the parameters ask for; None if nothing can match. Raises `InvalidFilter`."""
-    status, age = request.GET.get("status__exact"), request.GET.get("older_than")
-    if (status and status not in EventStatus.values) or (age and age not in AGES):
-        raise InvalidFilter("there is no such status or age")
-    given = Filter(
-        tenant_id=request.GET.get("tenant") or None,
-        topic=request.GET.get("topic") or None,
-        statuses=(EventStatus(status),) if status else (),
-        error_class=request.GET.get("error_class") or None,
-        created_before=listing.created_before(age=AGES[age], using=using) if age else None,
-    )
-    return _searched(given, search.split(maxsplit=1), using)
+def asked(request: HttpRequest, *, using: str) -> Filter:
+    """What the list with these parameters lists. Raises `InvalidFilter`."""
+    form = EventFilterForm(request.GET)
+    if not form.is_valid():
+        raise InvalidFilter(" ".join(error for errors in form.errors.values() for error in errors))
+    return form.asked(tenants=scope.tenants_of(request), using=using)
 
 
-def _searched(given: Filter, words: list[str], using: str) -> Filter | None:
-    if not words:
-        return given
-    if len(words) == 1 and words[0].isdecimal():
-        return given.narrowed(ids=(int(words[0]),)) if 0 < int(words[0]) < 2**63 else None
-    tenant_id = words[0]
-    if given.tenant_id not in (None, tenant_id):
-        return None
-    given = given.narrowed(tenant_id=tenant_id)
-    if len(words) == 1:
-        return given
-    rows = OutboxEvent.objects.using(using).filter(tenant_id=tenant_id, dedupe_key__startswith=words[1].strip())
-    ids = tuple(rows.order_by("dedupe_key").values_list("id", flat=True)[:MOST_IDS])
-    return given.narrowed(ids=ids) if ids else None
+def _instance(row: EventRow, alias: str) -> OutboxEvent:
+    """Without payload and headers, which would be read if somebody asked for them."""
+    values = [row.event_id, *(getattr(row, name) for name in EVENT_COLUMNS[1:])]
+    return OutboxEvent.from_db(alias, EVENT_COLUMNS, values)

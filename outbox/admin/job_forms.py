@@ -79,7 +79,7 @@ class Wanted:
 def wanted(request: HttpRequest, verb: str, *, using: str) -> Wanted:
     """Raises `Http404` for what no list of events has, and for tenants that do not exist for the request's user."""
     try:
-        given = asked(request, request.GET.get("q", ""), using=using)
+        given = asked(request, using=using)
     except InvalidFilter as error:
         raise Http404(str(error)) from error
     if verb not in JobVerb.values:

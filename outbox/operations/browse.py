@@ -101,9 +101,8 @@ class _Look:
         older = self._say(rows[0]) if rows else self._text
         if len(rows) > self._limit:
             rows = rows[: self._limit]
-            beyond, looked_to = self._say(rows[-1]), None
-        else:
-            beyond, looked_to = self._beyond()
+            return Sheet(rows=tuple(reversed(rows)), older=older, newer=self._say(rows[-1]))
+        beyond, looked_to = self._beyond()
         return Sheet(rows=tuple(reversed(rows)), older=older, newer=beyond, looked_to=looked_to)
 
     def _rows(self) -> list[EventRow]:
@@ -204,10 +203,11 @@ class _Look:
 def _named(given: Filter, limit: int, alias: str) -> tuple[EventRow, ...]:
     events = OutboxEvent.objects.using(alias)
     if given.ids:
-        events = events.filter(id__in=given.ids)  # type: ignore[assignment]  # outbox_events_pkey
+        # outbox_events_pkey
+        events = events.filter(id__in=given.ids)
     else:
         # uq_outbox_tenant_dedupe
-        events = events.filter(tenant_id=given.tenant_id, dedupe_key=given.dedupe_key)  # type: ignore[assignment]
+        events = events.filter(tenant_id=given.tenant_id, dedupe_key=given.dedupe_key)
     rows = [EventRow.of(row) for row in events.values_list(*EVENT_COLUMNS)]
     matching = sorted((row for row in rows if given.matches(row)), key=lambda row: row.place, reverse=True)
     return tuple(matching[:limit])

@@ -120,7 +120,8 @@ def test_a_partition_key_is_found_on_the_way_back() -> None:
     given = Filter(tenant_id="acme", partition_key="17")
     last = all_pages(given)[-1]
     assert ids(last) == [old.pk]
-    place, seen = last.newer, []
+    place = last.newer
+    seen: list[int] = []
     while place is not None:
         sheet = browse(given, before=place)
         place, seen = sheet.newer, seen + ids(sheet)
