@@ -132,6 +132,7 @@ class OutboxEvent(models.Model):
             ("replay_outboxevent", "Can have outbox events published again"),
             ("discard_outboxevent", "Can discard outbox events"),
             ("requeue_outboxevent", "Can make retries of outbox events due at once"),
+            ("reveal_outboxevent", "Can see what is redacted of outbox events"),
         )
 
     def __str__(self) -> str:
