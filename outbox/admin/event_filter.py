@@ -10,6 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
+from circuits.console.back import PARAMETER
 from outbox.models import EventStatus
 from outbox.models.names import KEY_MAX_LENGTH, TENANT_PATTERN, TOPIC_PATTERN
 from outbox.operations import listing
@@ -31,7 +32,7 @@ PLACES = ("after", "before")
 QUICK = "q"
 """An id, a tenant, or a tenant and a dedupe key, in one text."""
 # Of Django's admin: they ask for nothing of the events.
-_NEUTRAL = {"e", "p", "o", "all", "_popup", "_to_field", "_facets", "_changelist_filters"}
+_NEUTRAL = {"e", "p", "o", "all", "_popup", "_to_field", "_facets", "_changelist_filters", PARAMETER}
 
 
 class EventFilterForm(forms.Form):
@@ -40,7 +41,7 @@ class EventFilterForm(forms.Form):
     status__exact = forms.ChoiceField(required=False, label="Status", choices=[_ANY, *EventStatus.choices])
     tenant = forms.CharField(required=False, max_length=64, label="Tenant")
     topic = forms.CharField(required=False, max_length=249, label="Topic")
-    error_class = forms.CharField(required=False, max_length=64, label="Error class")
+    error_class = forms.CharField(required=False, max_length=64, label="Error class")  # type: ignore[assignment]
     older_than = forms.ChoiceField(required=False, label="Age", choices=_AGES)
     id = forms.CharField(required=False, max_length=25, label="Id")
     dedupe_key = forms.CharField(required=False, max_length=KEY_MAX_LENGTH, label="Dedupe key", strip=False)

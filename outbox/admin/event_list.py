@@ -87,7 +87,7 @@ def asked(request: HttpRequest, *, using: str) -> Filter:
     """What the list with these parameters lists. Raises `InvalidFilter`."""
     form = EventFilterForm(request.GET)
     if not form.is_valid():
-        raise InvalidFilter(" ".join(error for errors in form.errors.values() for error in errors))
+        raise InvalidFilter(" ".join(str(error) for errors in form.errors.values() for error in errors))
     return form.asked(tenants=scope.tenants_of(request), using=using)
 
 

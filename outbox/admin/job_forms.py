@@ -56,8 +56,7 @@ class Wanted:
     """What a request asks for."""
 
     verb: JobVerb
-    given: Filter | None
-    """None: nothing can match."""
+    given: Filter
     tenants: frozenset[str] | None
 
     @property
@@ -66,14 +65,14 @@ class Wanted:
 
     def filter(self, *, duplicate_sent: bool) -> Filter:
         """With sent events if they are wanted as well."""
-        given = self.given or Filter()
+        given = self.given
         if not duplicate_sent or given.is_named or EventStatus.SENT in given.statuses:
             return given
         return given.narrowed(statuses=(*(given.statuses or (EventStatus.FAILED,)), EventStatus.SENT))
 
     @property
     def is_of_sent(self) -> bool:
-        return self.verb is JobVerb.REPLAY and self.given is not None and self.given.statuses == (EventStatus.SENT,)
+        return self.verb is JobVerb.REPLAY and self.given.statuses == (EventStatus.SENT,)
 
 
 def wanted(request: HttpRequest, verb: str, *, using: str) -> Wanted:
@@ -84,6 +83,6 @@ def wanted(request: HttpRequest, verb: str, *, using: str) -> Wanted:
         raise Http404(str(error)) from error
     if verb not in JobVerb.values:
         raise Http404
-    if given is not None and given.tenant_id is not None and not scope.may_see(request, given.tenant_id):
+    if given.tenant_id is not None and not scope.may_see(request, given.tenant_id):
         raise Http404
     return Wanted(verb=JobVerb(verb), given=given, tenants=scope.tenants_of(request))

@@ -71,7 +71,7 @@ class JobPages(AnyModelAdmin):
         if request.method != "POST":
             return self._ask(request, asked, None, using)
         form = asked.form(request.POST)
-        if asked.given is None or not form.is_valid():
+        if not form.is_valid():
             return self._ask(request, asked, form, using)
         return self._start(request, asked, form, using)
 
@@ -154,8 +154,6 @@ class JobPages(AnyModelAdmin):
         given, problem, found = asked.filter(duplicate_sent=sent), "", None
         shown = given
         try:
-            if asked.given is None:
-                raise InvalidFilter("nothing matches what was searched for")
             change, shown = plan(asked.verb, given, duplicate_sent=sent)
             shown = settled(change, shown, using=using)
             found = preview(asked.verb, shown, tenants=asked.tenants, duplicate_sent=sent, using=using)
