@@ -1,3 +1,3 @@
 """Circuits in the Django admin."""
 
-from circuits.admin import circuit, transition  # noqa: F401  register the pages
+from circuits.admin import circuit, scope, transition  # noqa: F401  register the pages
