@@ -24,7 +24,7 @@ demo: $(INSTALLED) ## Webhooks through PostgreSQL to Kafka, live; ONCE=1 compare
 .PHONY: test
 test: lint ## All checks and tests, with real processes, PostgreSQL and Kafka
 	@mkdir -p .cache/coverage
-	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE) --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(PYTHON) -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE) --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Style, types and layers

@@ -30,6 +30,8 @@ from tests.support.mock_cluster import MockCluster
 from tests.support.need import need
 from tests.support.processes import ManageProcess
 
+TESTS = Path(__file__).parent
+_LONG = ("browser", "docs", "proofs", "somabrain")
 _DATABASE_PREFIX = "test_somabrain_"
 
 hypothesis.settings.register_profile(
@@ -46,12 +48,15 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that asks for a server is marked for it, so that `-m "not kafka"` means what it says."""
     needs = {"real_kafka": "kafka", "start_kafka": "kafka", "pg15_server": "pg15"}
     for item in items:
         for name in needs.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(needs[name])
+    # In whatever order otherwise; at the end one process would wait for another that is still at a long file.
+    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] not in _LONG)
 
 
 @receiver(connection_created)
