@@ -46,6 +46,7 @@ MATRIX = {
     "outbox.discard_outboxevent": ACT,
     "outbox.requeue_outboxevent": ACT,
     "outbox.pause_tenantpolicy": ACT,
+    "outbox.reveal_outboxevent": RULE,
     "outbox.add_tenantpolicy": RULE,
     "outbox.change_tenantpolicy": RULE,
     "outbox.delete_tenantpolicy": RULE,
@@ -58,7 +59,12 @@ _UNUSED = ("add_", "change_", "delete_")
 
 def granting() -> list[ModuleType]:
     """The migrations that give rights, in their order."""
-    names = ("circuits.migrations.0006_groups", "outbox.migrations.0014_groups", "somabrain.migrations.0003_groups")
+    names = (
+        "circuits.migrations.0006_groups",
+        "outbox.migrations.0014_groups",
+        "outbox.migrations.0015_reveal",
+        "somabrain.migrations.0003_groups",
+    )
     return [import_module(name) for name in names]
 
 
