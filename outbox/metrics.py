@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.apps import apps
 from django.db import DatabaseError, transaction
+from django.db.models import Count
 from django.db.models.functions import Now
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from circuits.scraping import SnapshotCollector, limit_statements
 from outbox import conf
-from outbox.models import OutboxRelay
+from outbox.models import JobState, OutboxJob, OutboxRelay
 from outbox.models.names import OTHER_TENANTS
 from outbox.operations.backlog import Backlog, CountFailed, TenantFigures, snapshot
 from outbox.operations.freshness import COUNT_AFTER
@@ -34,6 +35,9 @@ class Snapshot:
     task_queue_wait: float | None
     """Seconds; None where django-q2's queue is not in the database, or does not answer."""
     pauses: tuple[Pause, ...] = ()
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    """By state."""
+    jobs_stuck: int = 0
 
 
 class OutboxCollector(SnapshotCollector[Snapshot]):
@@ -61,7 +65,14 @@ def read_snapshot() -> Snapshot:
             relays=OutboxRelay.objects.using(settings.database).filter(heartbeat_at__gt=alive_since).count(),
             task_queue_wait=task_queue_wait,
             pauses=pauses(using=settings.database),
+            jobs=dict(_jobs_by_state(settings.database)),
+            jobs_stuck=OutboxJob.objects.using(settings.database).stuck().count(),
         )
+
+
+def _jobs_by_state(alias: str) -> Iterable[tuple[str, int]]:
+    """Few rows: those that are over are deleted after a while."""
+    return OutboxJob.objects.using(alias).values_list("state").annotate(jobs=Count("pk")).order_by("state")
 
 
 def _task_queue_wait() -> float | None:
@@ -95,6 +106,11 @@ def _metrics(found: Snapshot) -> Iterator[Metric]:
     everyone = any(each.of_everyone for each in found.pauses)
     yield GaugeMetricFamily("outbox_paused", "1 while everyone is paused.", int(everyone))
     yield GaugeMetricFamily("outbox_tenants_paused", "Tenants paused by name.", len(found.pauses) - everyone)
+    jobs = GaugeMetricFamily("outbox_jobs", "Replays, discards and requeues in the background.", labels=["state"])
+    for state in JobState:
+        jobs.add_metric([state.value], found.jobs.get(state.value, 0))
+    yield jobs
+    yield GaugeMetricFamily("outbox_jobs_stuck", "Jobs that no worker looks for.", found.jobs_stuck)
     if found.task_queue_wait is not None:
         yield GaugeMetricFamily(
             "outbox_task_queue_wait_seconds",

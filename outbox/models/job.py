@@ -52,6 +52,11 @@ class JobQuerySet(models.QuerySet["OutboxJob"]):
         """Those that no worker even looks for: see outbox/workers/jobs.py."""
         return self.free().filter(offered_at__lt=ClockTimestamp() - STUCK_AFTER)
 
+    def failing(self) -> Self:
+        """Those whose last slice ended with an error, and those that were given up within a day."""
+        given_up = Q(state=JobState.FAILED, finished_at__gt=ClockTimestamp() - timedelta(days=1))
+        return self.filter(given_up | Q(state__in=WAITING, failures__gt=0))
+
     def within(self, tenants: frozenset[str] | None) -> Self:
         """Those that concern none but these tenants; None: all jobs."""
         return self if tenants is None else self.filter(tenants__contained_by=sorted(tenants))

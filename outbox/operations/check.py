@@ -56,6 +56,7 @@ def _work(counted: Backlog, lag: timedelta, alias: str) -> Iterator[Finding]:
     yield from _guarded("relays", lambda: work.relays_alive(alias))
     yield from _guarded("lag", lambda: work.lag(counted, threshold=lag, alias=alias))
     yield from _guarded("dead letters", lambda: [work.dead_letters(counted)])
+    yield from _guarded("jobs", lambda: work.jobs(alias))
     yield from _guarded("task queue", lambda: [work.task_queue()])
 
 

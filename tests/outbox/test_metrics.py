@@ -16,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from circuits import scraping
 from outbox import counting, metrics, sql
 from outbox.metrics import OutboxCollector
-from outbox.models import OutboxRelay, TenantPolicy
+from outbox.models import JobState, OutboxJob, OutboxRelay, TenantPolicy
 from outbox.models.names import EVERY_TENANT, OTHER_TENANTS
 from outbox.operations import task_queue
 from outbox.operations.backlog import Backlog, Totals
@@ -268,3 +268,16 @@ def test_scrapes_at_the_same_time_read_once(monkeypatch: pytest.MonkeyPatch) -> 
     for thread in threads:
         thread.join()
     assert len(looks) == 1
+
+
+def test_jobs_are_counted_by_state() -> None:
+    rows = [OutboxJob.objects.create(verb="replay", reason="x", source="admin") for _ in range(2)]
+    OutboxJob.objects.filter(pk=rows[0].pk).update(offered_at="2020-01-01T00:00Z")
+    found = list(OutboxCollector().collect())
+    (jobs,) = (each for each in found if each.name == "outbox_jobs")
+    assert {sample.labels["state"]: sample.value for sample in jobs.samples} == {
+        **dict.fromkeys(JobState.values, 0),
+        "queued": 2,
+    }
+    (stuck,) = (each for each in found if each.name == "outbox_jobs_stuck")
+    assert stuck.samples[0].value == 1

@@ -14,20 +14,23 @@ from outbox import conf
 from outbox.errors import InvalidSetting, OutboxError
 from outbox.management.subcommands.check import Check
 from outbox.management.subcommands.discard import Discard
+from outbox.management.subcommands.jobs import Jobs
 from outbox.management.subcommands.list import List
 from outbox.management.subcommands.pause import Pause
 from outbox.management.subcommands.prune import Prune
 from outbox.management.subcommands.relay import Relay
 from outbox.management.subcommands.replay import Replay
+from outbox.management.subcommands.requeue import Requeue
 from outbox.management.subcommands.resume import Resume
 from outbox.management.subcommands.show import Show
 from outbox.management.subcommands.stats import Stats
 from outbox.management.subcommands.tail import Tail
 from outbox.operations.audit import NoReason
 from outbox.operations.filters import InvalidFilter
+from outbox.operations.jobs.verbs import InvalidJob
 from outbox.operations.pause import InvalidPause
 
-_USAGE = (InvalidFilter, InvalidPause, NoReason)
+_USAGE = (InvalidFilter, InvalidJob, InvalidPause, NoReason)
 
 
 class Command(VerbCommand):
@@ -39,6 +42,8 @@ class Command(VerbCommand):
         "show": Show(),
         "replay": Replay(),
         "discard": Discard(),
+        "requeue": Requeue(),
+        "jobs": Jobs(),
         "pause": Pause(),
         "resume": Resume(),
         "stats": Stats(),

@@ -1,4 +1,4 @@
-"""What replay and discard have in common: preview, consent, batches, and where to go on."""
+"""What replay, discard and requeue have in common: preview, consent, batches or a job, and where to go on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from circuits.terminal.people import NOTHING_DONE, USAGE, Meanwhile, add_consent
 from circuits.terminal.verbs import Verb
 from outbox.management import arguments
 from outbox.management.people import operator
+from outbox.models import JobVerb
 from outbox.operations.bulk import Preview, Progress
 from outbox.operations.filters import Filter
+from outbox.operations.jobs import desk
 
 _FILTERS = ("tenant", "topic", "status", "error_class", "older_than", "id", "dedupe_key")
 
@@ -22,8 +24,10 @@ _FILTERS = ("tenant", "topic", "status", "error_class", "older_than", "id", "ded
 class Changing(Verb):
     """A verb that changes all events of a filter."""
 
-    verb: ClassVar[str]
+    verb: ClassVar[JobVerb]
     done: ClassVar[str]
+    statuses: ClassVar[str] = "failed; with --id or --dedupe-key all that can be"
+    """Which are meant if none is given."""
 
     @abstractmethod
     def run(self, given: Filter, *, progress: Callable[[Progress], object], **how: Any) -> Progress: ...
@@ -31,23 +35,36 @@ class Changing(Verb):
     @abstractmethod
     def preview(self, given: Filter, **how: Any) -> Preview: ...
 
+    def job_options(self, given: Filter) -> dict[str, Any]:
+        """What the job of this verb takes besides."""
+        return {}
+
     def warning(self, found: Preview) -> str:
         """What people should know before they agree."""
         return ""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        arguments.add_filter(parser, statuses="failed; with --id or --dedupe-key all that can be")
-        parser.add_argument("--all", action="store_true", help=f"{self.verb} without any of the above")
+        arguments.add_filter(parser, statuses=self.statuses)
+        parser.add_argument("--all", action="store_true", help=f"{self.verb.value} without any of the above")
         parser.add_argument("--limit", type=values.positive, metavar="N", help="at most so many")
         parser.add_argument("--up-to-id", type=values.positive, metavar="ID", help="leave newer events alone")
         parser.add_argument("--reason", metavar="TEXT", help="why; recorded with who did it")
+        parser.add_argument("--job", action="store_true", help="in the background, by qcluster; see `outbox jobs`")
+        parser.add_argument(
+            "--rate",
+            type=float,
+            metavar="N",
+            help="of a job: at most so many events per second (default: OUTBOX_JOB_RATE)",
+        )
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
         add_consent(parser)
         arguments.add_output(parser)
 
     def handle(self, command: BaseCommand, options: Mapping[str, Any]) -> None:
         if not any(options[name] for name in _FILTERS) and not options["all"]:
-            raise CommandError(f"Say which events to {self.verb}, or --all.", returncode=USAGE)
+            raise CommandError(f"Say which events to {self.verb.value}, or --all.", returncode=USAGE)
+        if (options["job"] and (options["limit"] or options["after"])) or (options["rate"] and not options["job"]):
+            raise CommandError("A job has a --rate, and neither --limit nor --after.", returncode=USAGE)
         given = arguments.chosen(options)
         how = {"limit": options["limit"], "after": options["after"], "using": arguments.database(options)}
         if not options["dry_run"] and not (options["reason"] or "").strip():
@@ -58,10 +75,30 @@ class Changing(Verb):
             return
         if found.events or found.more:
             ask(command, " ".join(filter(None, (self.warning(found), self._question(found)))), options)
-        self._change(command, given, how, options)
+        if options["job"]:
+            self._start(command, given, found, options)
+        else:
+            self._change(command, given, how, options)
+
+    def _start(self, command: BaseCommand, given: Filter, found: Preview, options: Mapping[str, Any]) -> None:
+        job_id = desk.start(
+            verb=self.verb,
+            given=given,
+            by=operator(),
+            reason=options["reason"],
+            rate=options["rate"],
+            expected=found.events,
+            expected_more=found.more,
+            using=arguments.database(options),
+            **self.job_options(given),
+        )
+        if options["json"]:
+            output.write_json(command.stdout, {"job": job_id})
+        else:
+            command.stdout.write(f"Job {job_id} has started; see `outbox jobs show {job_id}`.")
 
     def _question(self, found: Preview) -> str:
-        return f"{self.verb.capitalize()} {_described(found)}?"
+        return f"{self.verb.value.capitalize()} {_described(found)}?"
 
     def _say_preview(self, command: BaseCommand, found: Preview, options: Mapping[str, Any]) -> None:
         if options["json"]:
@@ -77,7 +114,7 @@ class Changing(Verb):
             )
         else:
             left = _left_alone(found.skipped)
-            command.stdout.write(f"Would {self.verb} {_described(found)}{left}. {self.warning(found)}".rstrip())
+            command.stdout.write(f"Would {self.verb.value} {_described(found)}{left}. {self.warning(found)}".rstrip())
         if not found.events and not found.more:
             raise CommandError("There is nothing to do.", returncode=NOTHING_DONE)
 

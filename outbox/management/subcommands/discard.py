@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outbox.management.subcommands.changing import Changing
-from outbox.models import EventStatus
+from outbox.models import EventStatus, JobVerb
 from outbox.operations import discard
 from outbox.operations.bulk import Preview, Progress
 from outbox.operations.filters import Filter
@@ -17,7 +17,7 @@ class Discard(Changing):
         "Gives up events that are pending, scheduled or dead letters: they are not published unless somebody replays "
         "them. Later events of a key that waited for a discarded one go out."
     )
-    verb = "discard"
+    verb = JobVerb.DISCARD
     done = "Discarded"
 
     def run(self, given: Filter, *, progress: Callable[[Progress], object], **how: Any) -> Progress:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outbox.management.subcommands.changing import Changing
-from outbox.models import EventStatus
+from outbox.models import EventStatus, JobVerb
 from outbox.operations import replay
 from outbox.operations.bulk import Preview, Progress
 from outbox.operations.filters import Filter
@@ -17,7 +17,7 @@ class Replay(Changing):
         "Makes dead letters and discarded events pending again, oldest first; relays publish them at once, with the "
         "same event-id and a header `replay`. With --status sent also sent events: a deliberate duplicate."
     )
-    verb = "replay"
+    verb = JobVerb.REPLAY
     done = "Replayed"
 
     def run(self, given: Filter, *, progress: Callable[[Progress], object], **how: Any) -> Progress:
@@ -25,6 +25,9 @@ class Replay(Changing):
 
     def preview(self, given: Filter, **how: Any) -> Preview:
         return replay.preview(given, duplicate_sent=_asks_for_sent(given), **how)
+
+    def job_options(self, given: Filter) -> dict[str, Any]:
+        return {"duplicate_sent": _asks_for_sent(given)}
 
     def warning(self, found: Preview) -> str:
         return replay.DUPLICATE if EventStatus.SENT.value in found.statuses else ""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.apps import apps
 
 import outbox
+from outbox.models import OutboxJob
 from outbox.models.names import EVERY_TENANT
 from outbox.operations.backlog import Backlog
 from outbox.operations.checking.finding import Finding, error, ok, warning
@@ -15,6 +16,7 @@ from outbox.operations.pause import Pause, pauses
 from outbox.operations.relays import RelayState, relays
 
 STUCK_AFTER = timedelta(seconds=30)
+MOST_NAMED = 10
 OLD_COUNT = timedelta(minutes=1)
 
 
@@ -73,6 +75,24 @@ def dead_letters(counted: Backlog) -> Finding:
         hint = "see `outbox list --status failed`; then replay or discard them"
         return warning("dead letters", f"{failed:,} wait for somebody", hint)
     return ok("dead letters", "none")
+
+
+def jobs(alias: str) -> Iterator[Finding]:
+    """Those that nobody works on, and those that went wrong."""
+    rows = OutboxJob.objects.using(alias)
+    stuck = list(rows.stuck().order_by("pk").values_list("pk", flat=True)[:MOST_NAMED])
+    if stuck:
+        yield error("jobs", f"no worker looks for job {_listed(stuck)}", "is `qcluster` running?")
+    for job_id, message in rows.failing().order_by("pk").values_list("pk", "error")[:MOST_NAMED]:
+        hint = f"see `outbox jobs show {job_id}`; then resume or cancel it"
+        yield warning("jobs", f"job {job_id} went wrong: {message}", hint)
+    if not stuck:
+        waiting = rows.waiting().count()
+        yield ok("jobs", f"{waiting:,} to be done" if waiting else "none to be done")
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(str(number) for number in numbers)
 
 
 def task_queue() -> Finding:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, connection
 
@@ -23,28 +21,10 @@ from outbox.operations.check import Finding, Level
 from outbox.operations.filters import Filter
 from outbox.operations.listing import database_now, page
 from outbox.operations.tail import Happening, Tail
+from tests.outbox.management.said import OK, USAGE, WRONG, Said
 from tests.outbox.operations.rows import BEGAN, event, failed, status
 
 pytestmark = pytest.mark.django_db
-
-OK, WRONG, USAGE = 0, 1, 2
-
-
-class Said:
-    """What a command wrote, and how it ended."""
-
-    def __init__(self, *words: str) -> None:
-        out, err = StringIO(), StringIO()
-        self.code, self.complaint = OK, ""
-        try:
-            call_command("outbox", *words, stdout=out, stderr=err)
-        except CommandError as error:
-            self.code, self.complaint = error.returncode, str(error)
-        self.out, self.err = out.getvalue(), err.getvalue()
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 class Terminal(StringIO):

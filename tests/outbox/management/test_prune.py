@@ -12,7 +12,7 @@ from circuits.sessions import open_session
 from outbox.models import EventStatus, OperatorAction, OutboxEvent
 from outbox.operations import prune as operation
 from outbox.operations.prune import LOCK
-from tests.outbox.management.test_commands import OK, USAGE, WRONG, Said
+from tests.outbox.management.said import OK, USAGE, WRONG, Said
 from tests.outbox.operations.rows import event
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from django_q.conf import Conf
 from pytest_django import Settings
 
 import outbox
-from outbox.models import EventStatus, OutboxRelay, TenantPolicy
+from outbox.models import EventStatus, OutboxJob, OutboxRelay, TenantPolicy
 from outbox.operations import backlog
 from outbox.operations.backlog import Backlog, Totals
 from outbox.operations.check import LAG, Finding, check
@@ -58,6 +58,7 @@ def test_nothing_is_wrong_where_all_is_well() -> None:
         "lag",
         "dead letters",
         "task queue",
+        "jobs",
     }
 
 
@@ -231,3 +232,11 @@ def test_a_count_that_fails_is_an_error_and_the_rest_is_looked_at(monkeypatch: p
     monkeypatch.setattr(backlog, "snapshot", fail_to_count)
     assert ("lag", "it took too long") in found("error")
     assert "relays" in parts("ok")
+
+
+def test_jobs_that_nobody_looks_for_are_an_error_and_those_that_went_wrong_a_warning() -> None:
+    stuck, wrong = (OutboxJob.objects.create(verb="replay", reason="x", source="admin") for _ in range(2))
+    OutboxJob.objects.filter(pk=stuck.pk).update(offered_at="2020-01-01T00:00Z")
+    OutboxJob.objects.filter(pk=wrong.pk).update(state="running", failures=1, error="gone")
+    assert ("jobs", f"no worker looks for job {stuck.pk}") in found("error")
+    assert ("jobs", f"job {wrong.pk} went wrong: gone") in found("warning")
