@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from confluent_kafka import KafkaError
 
 from outbox.relay.circuit import LaneCircuit
+from outbox.relay.spans import Span, split
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 """What fetch.sql returns; the positions are below."""
 N, ID, TOPIC, DEDUPE_KEY, PARTITION_KEY, PAYLOAD, CREATED, ATTEMPTS, HEADERS, BYTES = range(10)
-
-Span = tuple[int, int, int]
-"""When the first and the last of some events were created, and how many they are."""
 
 UNLIMITED = float("inf")
 NO_OFFSET: int = KafkaError.DUPLICATE_SEQUENCE_NUMBER
@@ -167,21 +165,10 @@ class Lane:
         self.rewind(row[CREATED])
 
     def take_spans(self, acknowledged: int) -> list[Span]:
-        """When about so many events were created: the ones that were produced first."""
-        if not (self.outstanding or self.failures):
-            taken, self.spans = self.spans, []
-            return taken
-        taken = []
-        while acknowledged > 0 and self.spans:
-            first, last, events = self.spans.pop(0)
-            if events > acknowledged:
-                between = first + (last - first) * acknowledged // events
-                self.spans.insert(0, (between, last, events - acknowledged))
-                last, events = between, acknowledged
-            taken.append((first, last, events))
-            acknowledged -= events
-        if not self.outstanding:
-            self.spans.clear()
+        """When about so many events were created: those that were produced first."""
+        taken, left = split(self.spans, acknowledged)
+        # What has been reported and not acknowledged has failed.
+        self.spans = left if self.outstanding else []
         return taken
 
     # settling

@@ -43,13 +43,9 @@ class Relay:
             self._connection = connect("rounds")
             opened.callback(self._connection.close)
             hold_identity(self._connection, self.id)
-            self._lookout = Lookout(self._connection)
+            lookout = self._lookout = Lookout(self._connection)
             self.steering = Steering(
-                relay_id=self.id,
-                connection=self._connection,
-                wake=self._wake,
-                db_now=self._lookout.db_now,
-                ledger=ledger,
+                relay_id=self.id, connection=self._connection, wake=self._wake, db_now=lookout.db_now, ledger=ledger
             )
             opened.callback(self.steering.abandon)
             self._make_kafka_side(opened)

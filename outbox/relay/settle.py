@@ -12,8 +12,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from outbox import sql
-from outbox.relay.lanes import Span
 from outbox.relay.session import Connection, array, connect, cut_off, numbers, query
+from outbox.relay.spans import Span
 
 
 @dataclass(slots=True)

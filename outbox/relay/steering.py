@@ -21,6 +21,7 @@ from outbox.relay.outcome import Outcomes
 from outbox.relay.rollup import Rollup
 from outbox.relay.session import Connection
 from outbox.relay.settle import CircuitReport, Job, Renew, Settle, Settler
+from outbox.relay.tally import Tally
 from outbox.relay.tenure import Tenure
 from outbox.relay.watch import Found, Listener, Promoted, Stranded, Watcher
 
@@ -58,15 +59,14 @@ class Steering:
             opened.callback(self.desk.abandon)
             self.settler = Settler(owner=relay_id, wake=wake.set, judge=Judge().judge, tell=self.desk.tell)
             opened.callback(self.settler.abandon)
-            self._ledger = ledger or Ledger()
-            self.rollup = Rollup(self._ledger)
+            ledger = ledger or Ledger()
+            self.tally, self.rollup = Tally(ledger), Rollup(ledger)
             opened.callback(self.rollup.abandon)
             self.watcher.start()
             self.rollup.start()
             self._opened = opened.pop_all()
         self.busy: dict[str, Lane] = {}
         """Lanes with something produced or reported, or to be given back, that no settle has committed yet."""
-        self.published = self.failed_attempts = self.dead_letters = self.lanes_lost = 0
         self.searched: float | None = None
         """When the last search for lanes with work began that found none."""
         self._settling: dict[int, list[Lane]] = {}
@@ -179,7 +179,7 @@ class Steering:
                 lane.look_again()
         self.watcher.vitals.lanes = len(self.tenure.lanes)
         metrics.LANES_HELD.set(len(self.tenure.lanes))
-        self.watcher.vitals.published = self.published
+        self.watcher.vitals.published = self.tally.published
         self.watcher.vitals.level = self.tenure.level
         self.settler.submit(self.tenure.renewal(now))
 
@@ -234,7 +234,7 @@ class Steering:
             lane.end_settle()
         for report in job.reports:
             self._told(report)
-        self._count(job)
+        self.tally.settled(job)
         self._lose([lane for lane in lanes if lane.tenant in job.lost], now)
         self._released(job, now)
         self._forget_clean(lanes)
@@ -256,19 +256,6 @@ class Steering:
         else:
             lane.circuit.refused()
 
-    def _count(self, job: Settle) -> None:
-        self._ledger.add(job)
-        published = sum(len(lane.ids) for lane in job.acknowledged)
-        self.published += published
-        metrics.PUBLISHED.inc(published)
-        metrics.SETTLE_SECONDS.observe(job.seconds)
-        for event in job.failed:
-            self.failed_attempts += 1
-            metrics.FAILED_ATTEMPTS.labels(event.error_class).inc()
-            if event.delay is None:
-                self.dead_letters += 1
-                metrics.DEAD_LETTERS.labels(event.error_class).inc()
-
     def _released(self, job: Settle, now: float) -> None:
         for state in job.released:
             lane = self.tenure.lanes.get(state.tenant)
@@ -286,8 +273,7 @@ class Steering:
     def _lose(self, lanes: Iterable[Lane], now: float) -> None:
         for lane in lanes:
             logger.warning("lane %s was taken over; what was under way may be delivered twice", lane.tenant)
-            self.lanes_lost += 1
-            metrics.LANES_LOST.inc()
+            self.tally.lost()
             lane.leaving, lane.deadline = True, 0.0
             if self.busy.get(lane.tenant) is lane:
                 del self.busy[lane.tenant]

@@ -153,7 +153,7 @@ class Supervisor:
         past, relay = self._past, self._relay
         if relay is None:
             return past
-        now = relay.steering
+        now = relay.steering.tally
         return past[0] + now.published, past[1] + now.failed_attempts, past[2] + now.dead_letters
 
 

@@ -128,7 +128,7 @@ def test_what_is_produced_and_not_settled_stays_within_two_rounds(
     driver = make_relay(batch_size=50, **PATIENT)
     driver.learn("news")
     unsettled = []
-    driver.tap(lambda produced: unsettled.append(len(produced) - driver.steering.published))
+    driver.tap(lambda produced: unsettled.append(len(produced) - driver.steering.tally.published))
     tables.add_many(400)
     driver.until(lambda: tables.count("sent") == 400)
     assert max(unsettled) == 100

@@ -231,7 +231,7 @@ def test_reports_are_settled_and_counted(steers: Steering, outcomes: Outcomes, t
         held.failures.append(Failure(row, KafkaError.POLICY_VIOLATION, "no", False))
     settled(steers, outcomes)
     assert tables.statuses(sent, retried, dead) == ["sent", "scheduled", "failed"]
-    assert (steers.published, steers.failed_attempts, steers.dead_letters) == (1, 2, 1)
+    assert (steers.tally.published, steers.tally.failed_attempts, steers.tally.dead_letters) == (1, 2, 1)
     assert steers.busy == {}
     assert held.clean
 
@@ -277,7 +277,7 @@ def test_a_lane_that_was_taken_over_is_dropped_with_everything_of_it(
     assert tables.statuses(lost_id, kept_id) == ["pending", "sent"]
     assert list(steers.tenure.lanes) == ["kept"]
     assert steers.busy == {}
-    assert (steers.lanes_lost, steers.published) == (1, 1)
+    assert (steers.tally.lanes_lost, steers.tally.published) == (1, 1)
     assert steers.tenure.candidates["lost"] > 10.0
     assert not lost.may_fetch(0.0)
 
@@ -291,7 +291,7 @@ def test_a_lane_that_a_renewal_finds_taken_over_is_dropped(
     tables.execute("UPDATE outbox_lanes SET owner = %(o)s", o=SOMEBODY_ELSE)
     steers.steer(1.0)
     until(steers, lambda: not steers._renewing, now=1.0)
-    assert (steers.tenure.lanes, steers.busy, steers.lanes_lost) == ({}, {}, 1)
+    assert (steers.tenure.lanes, steers.busy, steers.tally.lanes_lost) == ({}, {}, 1)
 
 
 # Giving back

@@ -28,7 +28,7 @@ class FakeRelay:
 
     def __init__(self, act: Callable[[FakeRelay], None]) -> None:
         self.id = uuid.uuid4()
-        self.steering = SimpleNamespace(published=0, failed_attempts=0, dead_letters=0)
+        self.steering = SimpleNamespace(tally=SimpleNamespace(published=0, failed_attempts=0, dead_letters=0))
         self.calls: list[str] = []
         self.until_empty: bool | None = None
         self._act = act
@@ -203,9 +203,9 @@ def test_a_stop_ends_a_pause() -> None:
 
 def test_the_counts_of_all_relays_are_added_up() -> None:
     def works(relay: FakeRelay) -> None:
-        relay.steering.published += 7
-        relay.steering.failed_attempts += 2
-        relay.steering.dead_letters += 1
+        relay.steering.tally.published += 7
+        relay.steering.tally.failed_attempts += 2
+        relay.steering.tally.dead_letters += 1
         stage.now += 2
 
     def works_and_fails(relay: FakeRelay) -> None:
