@@ -8,6 +8,7 @@ from typing import Any
 
 from outbox import conf
 from outbox.models import OutboxAttempt, OutboxEvent
+from outbox.operations.contents import contents
 from outbox.operations.filters import EventRow, Filter
 from outbox.operations.listing import page
 
@@ -34,30 +35,37 @@ class EventDetails:
     headers: Any
     payload: Any
     payload_bytes: int
+    is_redacted: bool
+    """Whether `OUTBOX_REDACT` hid something of headers or payload."""
     failed_attempts: tuple[FailedAttempt, ...]
     """The last hundred, the latest first. Those before a replay as well."""
 
 
 def show(given: Filter, *, using: str | None = None) -> EventDetails | None:
-    """The event that a number, or a tenant and a dedupe key, name; None if there is none."""
+    """The event that a number, or a tenant and a dedupe key, name; None if there is none.
+
+    Without what `OUTBOX_REDACT` names: `contents.reveal` has it.
+    """
     alias = using or conf.get().database
     found = page(given, limit=1, using=alias)
     if not found.rows:
         return None
     row = found.rows[0]
-    columns = ("last_error", "kafka_partition", "kafka_offset", "headers", "payload", "payload_bytes")
+    columns = ("last_error", "kafka_partition", "kafka_offset")
     values = OutboxEvent.objects.using(alias).filter(pk=row.event_id).values_list(*columns).first()
-    if values is None:
+    within = contents(event_id=row.event_id, topic=row.topic, using=alias, most_bytes=None)
+    if values is None or within is None:
         return None
-    last_error, partition, offset, headers, payload, size = values
+    last_error, partition, offset = values
     return EventDetails(
         event=row,
         last_error=last_error,
         kafka_partition=partition,
         kafka_offset=offset,
-        headers=headers,
-        payload=payload,
-        payload_bytes=size,
+        headers=within.headers,
+        payload=within.payload,
+        payload_bytes=within.payload_bytes,
+        is_redacted=within.is_redacted,
         failed_attempts=failed_attempts(row.event_id, using=alias),
     )
 

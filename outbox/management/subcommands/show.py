@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -13,29 +13,55 @@ from circuits.terminal import output, values
 from circuits.terminal.people import NOTHING_DONE, USAGE
 from circuits.terminal.verbs import Verb
 from outbox.management import arguments
+from outbox.management.people import operator
+from outbox.operations.contents import reveal
 from outbox.operations.filters import Filter
 from outbox.operations.show import EventDetails, show
 
 
 class Show(Verb):
-    help = "Shows one event: its columns, its failed attempts, the broker's receipt, headers and payload."
+    help = (
+        "Shows one event: its columns, its failed attempts, the broker's receipt, headers and payload, without what "
+        "OUTBOX_REDACT names."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("id", type=values.positive, nargs="?", metavar="ID", help="the event's number")
         parser.add_argument("--tenant", metavar="NAME", help="with --dedupe-key, instead of a number")
         parser.add_argument("--dedupe-key", metavar="KEY", help="with --tenant, instead of a number")
         parser.add_argument("--no-payload", action="store_true", help="leave the payload out: it may be confidential")
+        parser.add_argument("--reveal", action="store_true", help="also what is redacted; recorded, with --reason")
+        parser.add_argument("--reason", metavar="TEXT", help="why it is revealed")
         arguments.add_output(parser)
 
     def handle(self, command: BaseCommand, options: Mapping[str, Any]) -> None:
+        if options["reveal"] and not (options["reason"] or "").strip():
+            raise CommandError("Say why: --reason TEXT.", returncode=USAGE)
         found = show(_named(options), using=arguments.database(options))
+        if found is not None and options["reveal"]:
+            found = _revealed(found, options)
         if found is None:
             raise CommandError("There is no such event.", returncode=NOTHING_DONE)
+        if found.is_redacted:
+            command.stderr.write("Some values are redacted; --reveal shows them, and is recorded.")
         if options["json"]:
             output.write_json(command.stdout, _record(found, with_payload=not options["no_payload"]))
             return
         for line in _lines(found, with_payload=not options["no_payload"]):
             command.stdout.write(line)
+
+
+def _revealed(found: EventDetails, options: Mapping[str, Any]) -> EventDetails | None:
+    every = reveal(
+        event_id=found.event.event_id,
+        by=operator(),
+        reason=options["reason"],
+        using=arguments.database(options),
+        most_bytes=None,
+    )
+    if every is None:
+        return None
+    return replace(found, headers=every.headers, payload=every.payload, is_redacted=False)
 
 
 def _named(options: Mapping[str, Any]) -> Filter:

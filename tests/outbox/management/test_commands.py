@@ -105,12 +105,30 @@ def test_what_others_wrote_does_not_steer_the_terminal() -> None:
 
 
 def test_an_event_is_shown_with_its_attempts_and_payload() -> None:
-    row = failed(payload={"secret": "ü"}, headers={"source": "shop"}, partition_key="k")
+    row = failed(payload={"note": "ü"}, headers={"source": "shop"}, partition_key="k")
     OutboxAttempt.objects.create(event=row, relay_id="0" * 32, error_class="topic", code=3, message="Unknown topic")
     said = Said("show", str(row.pk)).out
-    for text in ("status         failed", "topic 3: Unknown topic", '"source": "shop"', '"secret": "ü"'):
+    for text in ("status         failed", "topic 3: Unknown topic", '"source": "shop"', '"note": "ü"'):
         assert text in said
-    assert "secret" not in Said("show", str(row.pk), "--no-payload").out
+    assert "note" not in Said("show", str(row.pk), "--no-payload").out
+
+
+def test_what_is_redacted_is_revealed_with_a_reason_and_recorded() -> None:
+    row = event(payload={"password": "hunter2"}, headers={"authorization": "Bearer 17"})
+    for words in ((), ("--json",)):
+        said = Said("show", str(row.pk), *words)
+        assert "hunter2" not in said.out + said.err
+        assert "Bearer" not in said.out + said.err
+        assert "redacted: text of 7 characters" in said.out
+        assert "--reveal" in said.err
+    assert Said("show", str(row.pk), "--reveal").code == USAGE
+    assert not OperatorAction.objects.exists()
+    said = Said("show", str(row.pk), "--json", "--reveal", "--reason", "ticket 17")
+    assert said.lines[0]["payload"] == {"password": "hunter2"}
+    assert said.lines[0]["headers"] == {"authorization": "Bearer 17"}
+    action = OperatorAction.objects.get()
+    assert (action.verb, action.source, action.reason) == ("reveal", "command", "ticket 17")
+    assert action.filter == {"ids": [row.pk], "tenant": "acme", "topic": "orders"}
 
 
 def test_an_event_is_shown_by_its_dedupe_key_as_json() -> None:
