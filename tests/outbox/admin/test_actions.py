@@ -1,0 +1,87 @@
+"""The record of what operators did, as staff read it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from circuits.models import StaffTenantScope
+from outbox.models import OperatorAction
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/outbox/operatoraction/"
+
+
+def done(verb: str = "pause", *, tenants: tuple[str, ...] = ("acme",), **more: Any) -> OperatorAction:
+    values = {"actor": "ann", "source": "admin", "reason": f"why {verb}", "address": "192.0.2.1", **more}
+    return OperatorAction.objects.create(verb=verb, tenants=list(tenants), **values)
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+def verbs(client: Client, **asked: str) -> list[str]:
+    return re.findall(r'class="field-verb">([^<]+)<', client.get(LIST, asked).text)
+
+
+def test_it_is_searched_by_who_what_whom_and_why(staff: Client) -> None:
+    done("replay"), done("pause", actor="bob", tenants=("globex",))
+    assert verbs(staff) == ["pause", "replay"]
+    assert verbs(staff, actor="bob") == verbs(staff, tenant="globex") == verbs(staff, q="pause why") == ["pause"]
+    assert verbs(staff, verb="replay") == ["replay"]
+    assert verbs(staff, until="2020-01-01T00:00") == []
+    assert "Nothing like this was done" in staff.get(LIST, {"verb": "discard"}).text
+
+
+def test_what_cannot_be_asked_is_said(staff: Client) -> None:
+    text = staff.get(LIST, {"since": "yesterday"}).text
+    assert "Enter a valid date/time" in text
+    assert staff.get(LIST, {"before": "x"}).status_code == 200
+
+
+def test_the_page_of_an_action_compares_before_and_after(staff: Client) -> None:
+    action = done("set_policy", before={"rate": 5, "paused": False}, after={"rate": 7, "paused": True})
+    text = staff.get(f"{LIST}{action.pk}/change/").text
+    assert '<tr><th scope="row">rate</th><td>5</td><td>7</td></tr>' in text
+    assert '<tr><th scope="row">paused</th><td>no</td><td>yes</td></tr>' in text
+    assert "192.0.2.1" in text
+    hostile = done("replay", before={"<b>": ["<i>"]}, reason="<script>")
+    assert "<script>" not in re.sub(r"<script[^>]+>", "", staff.get(f"{LIST}{hostile.pk}/change/").text)
+
+
+def test_long_lists_of_events_are_shortened(staff: Client) -> None:
+    action = done("replay", before={"failed": list(range(500))}, after={"status": "pending"})
+    assert "18, 19 and 480 more" in staff.get(f"{LIST}{action.pk}/change/").text
+
+
+def test_nobody_changes_or_deletes_an_action(staff: Client) -> None:
+    action = done()
+    for page in (f"{action.pk}/change/", f"{action.pk}/delete/", "add/"):
+        assert staff.post(LIST + page, {"post": "yes", "reason": "x"}).status_code == 403
+    staff.post(LIST, {"action": "delete_selected", "_selected_action": [action.pk], "post": "yes"})
+    assert OperatorAction.objects.get() == action
+
+
+def test_whoever_is_limited_reads_of_their_tenants_alone(client: Client) -> None:
+    eve = User.objects.create_user("eve", is_staff=True)
+    eve.user_permissions.add(Permission.objects.get(codename="view_operatoraction"))
+    StaffTenantScope.objects.create(user=eve, tenant_id="acme")
+    client.force_login(eve)
+    ours = done("replay", filter={"status": ["failed"], "after": "globex/1/2"})
+    theirs, both = done("pause", tenants=("globex",)), done("discard", tenants=("acme", "globex"))
+    text = client.get(LIST).text
+    assert verbs(client) == ["replay"]
+    assert "globex" not in text
+    assert verbs(client, tenant="globex") == []
+    assert "globex" not in client.get(f"{LIST}{ours.pk}/change/").text
+    answers = {client.get(f"{LIST}{pk}/change/").text for pk in (theirs.pk, both.pk, 2**40)}
+    assert len({re.sub(r"\d+", "", each) for each in answers}) == 1
+    assert client.get(f"{LIST}{theirs.pk}/change/").status_code == 404
