@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
@@ -28,6 +29,21 @@ MOST_SHOWN = 20_000
 """Characters of a payload on the event's page."""
 REVEAL = "outbox.reveal_outboxevent"
 _REMEMBERED = "_outbox_event"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Shown:
+    """What templates write down of an event's contents. Without a representation, as these."""
+
+    payload: str
+    headers: dict[str, Any] | None
+    """None: they are no object."""
+    size: str
+    cut: str
+    is_left_out: bool
+    is_redacted: bool
+    lines: tuple[tuple[str, str], ...]
+    """A program's name, and a line for a shell."""
 
 
 class EventPage(AnyModelAdmin):
@@ -131,22 +147,26 @@ class EventPage(AnyModelAdmin):
             replays=headers.get("replay"),
         )
         shown = _shown(event, found, most=MOST_SHOWN) if found else None
-        return {"moments": moments, "shown": shown, "may_reveal": self.has_reveal_permission(request)}
+        return {"event": event, "moments": moments, "shown": shown, "may_reveal": self.has_reveal_permission(request)}
 
 
 @sensitive_variables()
-def _shown(event: OutboxEvent, found: Contents, *, most: int) -> dict[str, Any]:
-    """What templates write down of it."""
+def _shown(event: OutboxEvent, found: Contents, *, most: int) -> Shown:
     text = "" if found.is_left_out else found.indented()
-    shown: dict[str, Any] = {
-        "contents": found,
-        "payload": text[:most],
-        "cut": f"The first {most:,} of {len(text):,} characters." if len(text) > most else "",
-        "size": f"{found.payload_bytes:,} bytes",
-        "headers": found.headers if isinstance(found.headers, dict) else None,
-    }
-    if found.is_left_out or len(text) > most:
-        return shown
+    is_cut = len(text) > most
+    return Shown(
+        payload=text[:most],
+        headers=found.headers if isinstance(found.headers, dict) else None,
+        size=f"{found.payload_bytes:,} bytes",
+        cut=f"The first {most:,} of {len(text):,} characters." if is_cut else "",
+        is_left_out=found.is_left_out,
+        is_redacted=found.is_redacted,
+        lines=() if is_cut or found.is_left_out else _lines(event, found),
+    )
+
+
+@sensitive_variables()
+def _lines(event: OutboxEvent, found: Contents) -> tuple[tuple[str, str], ...]:
     sent = shell.message(
         event_id=event.pk,
         tenant_id=event.tenant_id,
@@ -158,4 +178,4 @@ def _shown(event: OutboxEvent, found: Contents, *, most: int) -> dict[str, Any]:
         headers=found.headers,
         payload=found.payload,
     )
-    return {**shown, "lines": (("kcat", shell.kcat(sent)), ("curl", shell.curl(sent)))}
+    return (("kcat", shell.kcat(sent)), ("curl", shell.curl(sent)))

@@ -20,8 +20,10 @@ MOST_BYTES = 2_000_000
 """Larger payloads are not fetched for a page."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Contents:
+    """Without a representation: that would stand in reports of errors."""
+
     headers: Any
     payload: Any
     """None when it was left out."""
