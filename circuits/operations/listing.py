@@ -25,6 +25,7 @@ VISIBLE_STATES = (*(each.value for each in Phase), Override.FORCED_OPEN.value, O
 class CircuitRow:
     """One circuit at one moment. `state` is what a call would meet now."""
 
+    id: int
     tenant_id: str
     name: str
     state: str
@@ -110,6 +111,7 @@ def _row(circuit: TenantCircuit, now: datetime) -> CircuitRow:
     policy = conf.policy().with_changes(own)
     visible = machine.visible(state, now=now)
     return CircuitRow(
+        id=circuit.id,
         tenant_id=circuit.tenant_id,
         name=circuit.name,
         state=visible,

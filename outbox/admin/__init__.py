@@ -6,8 +6,10 @@ from outbox.admin.backlog import BacklogCountAdmin, TenantBacklogAdmin
 from outbox.admin.event import EventAdmin
 from outbox.admin.job import JobAdmin
 from outbox.admin.lane import LaneAdmin
+from outbox.admin.overview import OverviewAdmin
 from outbox.admin.policy import PolicyAdmin
 from outbox.admin.relay import RelayAdmin
+from outbox.admin.tenant import TenantAdmin
 
 __all__ = [
     "ActionAdmin",
@@ -16,7 +18,9 @@ __all__ = [
     "EventAdmin",
     "JobAdmin",
     "LaneAdmin",
+    "OverviewAdmin",
     "PolicyAdmin",
     "RelayAdmin",
+    "TenantAdmin",
     "TenantBacklogAdmin",
 ]

@@ -1,6 +1,6 @@
 """Everything at a glance: `overview`.
 
-Five queries, the same for one tenant and for ten thousand, and for everybody who asks; none reads the events.
+Three queries, the same for one tenant and for ten thousand, and for everybody who asks; none reads the events.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from outbox.models.names import EVERY_TENANT
 from outbox.operations import freshness
 from outbox.operations.pause import Pause
 from outbox.operations.quick import quick
-from outbox.operations.relays import RelayState, relays
-from outbox.operations.series import Point, Span, read_points, read_sparks
+from outbox.operations.relays import RelayState, from_json
+from outbox.operations.series import Span, read_sparks
 
 LATE = timedelta(seconds=30)
 """A tenant whose oldest event has been due for longer is in trouble."""
@@ -95,7 +95,6 @@ class Overview:
     """All that are listed, those that died among them."""
     tenants: tuple[TenantRow, ...]
     """Worst off first."""
-    points: tuple[Point, ...]
 
     @property
     def age(self) -> timedelta | None:
@@ -109,7 +108,7 @@ class Overview:
 
 
 def overview(*, tenants: Collection[str] | None, span: Span, most: int = 50, using: str | None = None) -> Overview:
-    """Read it all in five queries.
+    """Read it all in three queries. Charts are drawn from `series`.
 
     `tenants`: every figure is of these alone; None: of all. Relays, and what concerns everyone, are the same for all.
     `most`: at most so many rows of tenants.
@@ -123,19 +122,16 @@ def overview(*, tenants: Collection[str] | None, span: Span, most: int = 50, usi
         now, taken_at, *figures = _query("overview", {"tenants": scope}, alias)[0]
         rows = _query("overview_tenants", {"tenants": scope, "most": most, "late": LATE}, alias)
         sparks = read_sparks(tenants=[row[0] for row in rows], span=span, alias=alias)
-        found = _overview(now, taken_at, figures)
-        found |= {
-            "tenants": tuple(_tenant_row(row, sparks[row[0]]) for row in rows),
-            "relays": relays(using=alias, now=now),
-            "points": read_points(span=span, tenants=scope, alias=alias),
-        }
+    found = _overview(now, taken_at, figures)
+    found["tenants"] = tuple(_tenant_row(row, sparks[row[0]]) for row in rows)
     if freshness.is_stale(taken_at, now=now):
         transaction.on_commit(partial(freshness.count_soon, using=alias), using=alias)
     return Overview(**found)
 
 
 def _overview(now: datetime, taken_at: datetime | None, figures: list[Any]) -> dict[str, Any]:
-    waiting, pending, oldest, scheduled, failed, blocked, circuits, state, retry_at, by, reason, until = figures
+    waiting, pending, oldest, scheduled, failed, blocked, circuits, state, retry_at, *pause, relays = figures
+    by, reason, until = pause
     return {
         "now": now,
         "taken_at": taken_at,
@@ -148,6 +144,7 @@ def _overview(now: datetime, taken_at: datetime | None, figures: list[Any]) -> d
         "open_circuits": circuits,
         "everyone": CircuitNow(name=PUBLISH, state=state or CLOSED, open_until=retry_at),
         "pause": None if by is None else Pause(tenant_id=EVERY_TENANT, by=by, reason=reason, until=until),
+        "relays": from_json(relays, now=now),
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,14 +29,24 @@ class RelayState:
     """Whether its heartbeat is younger than a lease."""
 
 
-def relays(*, using: str | None = None, now: datetime | None = None) -> tuple[RelayState, ...]:
-    """All that are listed, by host. One that died is listed until another relay finds out.
+def relays(*, using: str | None = None) -> tuple[RelayState, ...]:
+    """All that are listed, by host. One that died is listed until another relay finds out."""
+    alias = using or conf.get().database
+    return _states(OutboxRelay.objects.using(alias).order_by("host", "pid"), database_now(using=alias))
 
-    `now`: the database's clock, if it is known already.
-    """
-    settings = conf.get()
-    alias = using or settings.database
-    now, lease = now or database_now(using=alias), timedelta(seconds=settings.lease_seconds)
+
+def from_json(text: str | None, *, now: datetime) -> tuple[RelayState, ...]:
+    """The same from what another question had the database put together; `now` is its clock."""
+    rows = json.loads(text or "[]")
+    return _states((OutboxRelay(**{**row, **_times(row)}) for row in rows), now)
+
+
+def _times(row: dict[str, str]) -> dict[str, datetime]:
+    return {name: datetime.fromisoformat(row[name]) for name in ("started_at", "heartbeat_at")}
+
+
+def _states(rows: Iterable[OutboxRelay], now: datetime) -> tuple[RelayState, ...]:
+    lease = timedelta(seconds=conf.get().lease_seconds)
     return tuple(
         RelayState(
             relay_id=str(row.id),
@@ -48,5 +60,5 @@ def relays(*, using: str | None = None, now: datetime | None = None) -> tuple[Re
             rate=row.rate,
             alive=now - row.heartbeat_at < lease,
         )
-        for row in OutboxRelay.objects.using(alias).order_by("host", "pid")
+        for row in rows
     )

@@ -1,7 +1,12 @@
-"""One tenant's state: `tenant_summary`, in six queries. One of them reads some of its failed events, no other any."""
+"""One tenant: `tenant_state`, in two queries, and with what led to it `tenant_summary`, in five.
+
+One of these reads some of its failed events, no other any.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,7 +71,7 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TenantSummary:
+class TenantState:
     """A tenant, what waits as of the last count, all else as of now."""
 
     tenant_id: str
@@ -90,39 +95,57 @@ class TenantSummary:
     """The circuit of all tenants."""
     circuits: tuple[CircuitRow, ...]
     """Its own, with thresholds. Those that never failed are in no list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantSummary(TenantState):
+    """And what led to it."""
+
     history: tuple[CircuitTransition, ...]
-    """The last changes of these, the newest first."""
+    """The last changes of its circuits, the newest first."""
     failures: Failures
     actions: tuple[OperatorAction, ...]
     """What operators did about it last, the newest first."""
     points: tuple[Point, ...]
 
 
-def tenant_summary(*, tenant_id: str, span: Span, using: str | None = None) -> TenantSummary:
-    """Read it all in six queries, whatever the tenant's size. Whether one may see it is for the caller to ask."""
+def tenant_state(*, tenant_id: str, using: str | None = None) -> TenantState:
+    """What changes from one moment to the next. Whether one may see it is for the caller to ask."""
     alias = using or conf.get().database
     with quick(alias):
-        row = _query("tenant_summary", {"tenant": tenant_id}, alias)[0]
-        found = _figures(row[:7]) | _policy(row[7:13]) | _pauses(tenant_id, row[13:20]) | _state(row[20:])
-        own = tuple(circuits.circuits(tenant_id=tenant_id, limit=MOST_CIRCUITS, now=found["now"]))
-        points = read_points(span=span, tenants=[tenant_id], alias=alias)
+        found, _ = _read_state(tenant_id, alias, failures=0)
+    return TenantState(**found)
+
+
+def tenant_summary(*, tenant_id: str, span: Span, using: str | None = None) -> TenantSummary:
+    """All of it, in five queries whatever the tenant's size. Whether one may see it is for the caller to ask."""
+    alias = using or conf.get().database
+    with quick(alias):
+        found, failures = _read_state(tenant_id, alias, failures=MOST_FAILURES)
+        names = {PUBLISH, *(each.name for each in found["circuits"])}
         return TenantSummary(
-            tenant_id=tenant_id,
             **found,
-            failures=_failures(tenant_id, alias),
-            circuits=own,
-            history=_history(tenant_id, {PUBLISH, *(each.name for each in own)}, alias),
+            failures=_failures(failures),
+            history=_history(tenant_id, names, alias),
             actions=_actions(tenant_id, alias),
-            points=points,
+            points=read_points(span=span, tenants=[tenant_id], alias=alias),
         )
 
 
-def _figures(row: tuple[Any, ...]) -> dict[str, Any]:
+def _read_state(tenant_id: str, alias: str, *, failures: int) -> tuple[dict[str, Any], str | None]:
+    """And the groups of its last failed events, of which so many of each kind are looked at."""
+    *row, groups = _query("tenant_summary", {"tenant": tenant_id, "most": failures}, alias)[0]
+    found = _figures(row[:7]) | _policy(row[7:13]) | _pauses(tenant_id, row[13:20]) | _state(row[20:])
+    own = circuits.circuits(tenant_id=tenant_id, limit=MOST_CIRCUITS, now=found["now"])
+    return {**found, "tenant_id": tenant_id, "circuits": tuple(own)}, groups
+
+
+def _figures(row: Sequence[Any]) -> dict[str, Any]:
     names = ("now", "taken_at", "pending", "oldest_pending_at", "scheduled", "failed", "blocked")
     return dict(zip(names, row, strict=True))
 
 
-def _policy(row: tuple[Any, ...]) -> dict[str, Any]:
+def _policy(row: Sequence[Any]) -> dict[str, Any]:
     own, weight, rate, batch_quota, backlog_limit, retention_days = row
     policy = PolicyNow(
         own=own,
@@ -136,7 +159,7 @@ def _policy(row: tuple[Any, ...]) -> dict[str, Any]:
     return {"policy": policy}
 
 
-def _pauses(tenant_id: str, row: tuple[Any, ...]) -> dict[str, Any]:
+def _pauses(tenant_id: str, row: Sequence[Any]) -> dict[str, Any]:
     paused, *own = row[:4]
     everyone = row[4:]
     return {
@@ -149,7 +172,7 @@ def _pause(tenant_id: str, by: str, reason: str, until: datetime | None) -> Paus
     return Pause(tenant_id=tenant_id, by=by, reason=reason, until=until)
 
 
-def _state(row: tuple[Any, ...]) -> dict[str, Any]:
+def _state(row: Sequence[Any]) -> dict[str, Any]:
     state, retry_at, quota_used, failing, known = row
     return {
         "everyone": CircuitNow(name=PUBLISH, state=state or CLOSED, open_until=retry_at),
@@ -175,16 +198,13 @@ def _actions(tenant_id: str, alias: str) -> tuple[OperatorAction, ...]:
     return tuple(OperatorAction.objects.using(alias).raw(sql.load("last_actions"), params))
 
 
-def _failures(tenant_id: str, alias: str) -> Failures:
-    rows = _query("last_failures", {"tenant": tenant_id, "most": MOST_FAILURES}, alias)
-    groups = tuple(
-        FailureGroup(
-            error_class=row[0], topic=row[1], dead_letters=row[2], retrying=row[3], newest_at=row[4], message=row[5]
-        )
-        for row in rows
+def _failures(groups: str | None) -> Failures:
+    found = tuple(
+        FailureGroup(**{**group, "newest_at": datetime.fromisoformat(group["newest_at"])})
+        for group in json.loads(groups or "[]")
     )
-    looked_at = (sum(each.dead_letters for each in groups), sum(each.retrying for each in groups))
-    return Failures(groups=groups, more=MOST_FAILURES in looked_at)
+    looked_at = (sum(each.dead_letters for each in found), sum(each.retrying for each in found))
+    return Failures(groups=found, more=MOST_FAILURES in looked_at)
 
 
 def _query(name: str, params: dict[str, Any], alias: str) -> list[tuple[Any, ...]]:

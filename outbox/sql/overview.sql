@@ -28,7 +28,16 @@ SELECT statement_timestamp(), (SELECT taken_at FROM outbox_backlog_counts),
        END,
        (SELECT count(*) FROM trouble WHERE state IN ('open', 'forced_open')),
        everyone.state, everyone.retry_at,
-       pause.paused_by, pause.paused_reason, pause.paused_until
+       pause.paused_by, pause.paused_reason, pause.paused_until,
+       (
+           SELECT jsonb_agg(
+               jsonb_build_object(
+                   'id', id, 'host', host, 'pid', pid, 'version', version, 'started_at', started_at,
+                   'heartbeat_at', heartbeat_at, 'lanes', lanes, 'rate', rate
+               ) ORDER BY host, pid
+           )
+           FROM outbox_relays
+       )
 FROM (SELECT) one
 LEFT JOIN totals ON true
 LEFT JOIN circuits_now everyone ON everyone.tenant_id = '*' AND everyone.name = 'publish'

@@ -1,5 +1,7 @@
 -- One tenant: what the last count found of it, what of it waits behind an open circuit now, its policy, and how much of its
--- rate it used lately. Known is who has a policy, a lane, a circuit or an event. No event is read but for that.
+-- rate it used lately. Known is who has a policy, a lane, a circuit or an event.
+-- With it, its last dead letters, by ix_outbox_status_tenant_created, and those of its events that wait for another attempt,
+-- by ix_outbox_blocked_key: so many of each are looked at, and grouped by what went wrong and on which topic.
 SELECT statement_timestamp(), (SELECT taken_at FROM outbox_backlog_counts),
        coalesce(b.pending, 0), b.oldest_pending_at, coalesce(b.scheduled, 0), coalesce(b.failed, 0),
        CASE
@@ -15,7 +17,32 @@ SELECT statement_timestamp(), (SELECT taken_at FROM outbox_backlog_counts),
        p.tenant_id IS NOT NULL OR b.tenant_id IS NOT NULL
            OR EXISTS (SELECT FROM outbox_lanes l WHERE l.tenant_id = given.tenant_id)
            OR EXISTS (SELECT FROM circuits_tenant_circuits c WHERE c.tenant_id = given.tenant_id)
-           OR EXISTS (SELECT FROM outbox_events e WHERE e.tenant_id = given.tenant_id)
+           OR EXISTS (SELECT FROM outbox_events e WHERE e.tenant_id = given.tenant_id),
+       (
+           SELECT jsonb_agg(
+               jsonb_build_object(
+                   'error_class', error_class, 'topic', topic, 'dead_letters', dead_letters, 'retrying', retrying,
+                   'newest_at', newest_at, 'message', message
+               ) ORDER BY dead_letters DESC, retrying DESC, error_class, topic
+           )
+           FROM (
+               SELECT error_class, topic, count(*) FILTER (WHERE dead) AS dead_letters,
+                      count(*) FILTER (WHERE NOT dead) AS retrying, max(created_at) AS newest_at,
+                      (array_agg(last_error ORDER BY created_at DESC))[1] AS message
+               FROM (
+                   (
+                       SELECT true AS dead, error_class, topic, created_at, last_error FROM outbox_events
+                       WHERE status = 'failed' AND tenant_id = %(tenant)s
+                       ORDER BY created_at DESC LIMIT %(most)s
+                   ) UNION ALL (
+                       SELECT false, error_class, topic, created_at, last_error FROM outbox_events
+                       WHERE status = 'scheduled' AND attempts > 0 AND tenant_id = %(tenant)s
+                       ORDER BY partition_key LIMIT %(most)s
+                   )
+               ) failure
+               GROUP BY error_class, topic
+           ) failures
+       )
 FROM (SELECT %(tenant)s::text AS tenant_id) given
 LEFT JOIN outbox_tenant_backlogs b ON b.tenant_id = given.tenant_id
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = given.tenant_id

@@ -45,12 +45,18 @@ def age(at: datetime | None) -> str:
 
 
 @register.filter
+def ahead(at: datetime | None) -> str:
+    """How long from now; nothing if it is over."""
+    left = timedelta(0) if at is None else at - timezone.now()
+    return f"in {ages.duration(left)}" if left > timedelta(0) else ""
+
+
+@register.filter
 def moment(at: datetime | None) -> str | SafeString:
     """A time with its age beside it."""
     if at is None:
         return NOTHING
-    said = f"{age(at)} ago" if at <= timezone.now() else f"in {ages.duration(at - timezone.now())}"
-    return format_html('{} <span class="age">({})</span>', clock(at), said)
+    return format_html('{} <span class="age">({})</span>', clock(at), ahead(at) or f"{age(at)} ago")
 
 
 @register.filter

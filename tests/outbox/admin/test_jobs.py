@@ -191,7 +191,7 @@ def test_the_page_of_a_job_says_how_far_it_is(staff: Client) -> None:
     assert "1 that somebody was changing" in text
     assert "Replay failed events up to number" in text
     assert 'value="75"' in page.text
-    assert f'data-live="{JOBS}{job_id}/figures/"' in page.text
+    assert f'data-live-part="{JOBS}{job_id}/figures/"' in page.text
     OutboxJob.objects.update(preview=10_000, preview_more=True)
     assert "more than 10,000" in text_of(staff.get(f"{JOBS}{job_id}/figures/"))
     work(job_id)

@@ -26,6 +26,8 @@ from outbox.models import (
     OutboxJob,
     OutboxLane,
     OutboxRelay,
+    Overview,
+    Tenant,
     TenantBacklog,
     TenantPolicy,
 )
@@ -183,4 +185,4 @@ def test_attempts_are_found_by_their_event(staff: Client, rows: dict[type[Any], 
 
 def test_all_models_of_the_outbox_are_registered() -> None:
     registered = {model for model in admin.site._registry if model._meta.app_label == "outbox"}
-    assert registered == {*READ_ONLY, TenantPolicy}
+    assert registered == {*READ_ONLY, TenantPolicy, Overview, Tenant}

@@ -1,0 +1,24 @@
+"""How many questions a page asks the database, beyond who is asking and transaction control."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+_WHO_ASKS = re.compile(r'FROM "(django_session|auth_user|auth_permission|auth_group)"')
+_CONTROL = re.compile(
+    r"^(SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET LOCAL|SELECT set_config|SELECT current_setting|SHOW)"
+)
+
+
+def questions(client: Client, path: str) -> list[str]:
+    """What the page at the path asks. It has to be there."""
+    with CaptureQueriesContext(connection) as captured:
+        response: Any = client.get(path)
+    assert response.status_code == 200, f"{path}: {response.status_code}"
+    statements = (str(each["sql"]).strip() for each in captured)
+    return [each for each in statements if not _WHO_ASKS.search(each) and not _CONTROL.match(each)]
