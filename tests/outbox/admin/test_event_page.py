@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from circuits.models import StaffTenantScope
-from outbox.admin import event_page
+from outbox.kafka import shell
 from outbox.models import OperatorAction, OutboxAttempt, OutboxEvent
 from outbox.operations import audit
 from tests.outbox.operations.rows import event, failed
@@ -157,7 +157,7 @@ def test_a_report_of_an_error_has_nothing_of_it(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(event_page.shell, broken, fail)
+    monkeypatch.setattr(shell, broken, fail)
     for look in (page, reveal):
         with pytest.raises(RuntimeError, match="broken") as raised:
             look(staff, row)
