@@ -49,11 +49,22 @@ def test_all_models_are_there():
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_pages_answer(model, admin_client):
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-    assert model._default_manager.db == "shop"
-    page = admin_client.get(reverse(f"{name}_changelist"))
+    # Whose staff somebody is stands beside the users.
+    assert model._default_manager.db == ("default" if model.__name__ == "StaffTenantScope" else "shop")
+    page = admin_client.get(reverse(f"{name}_changelist"), follow=True)
     assert page.status_code == 200
     for row in model._default_manager.all()[:1]:
         assert admin_client.get(reverse(f"{name}_change", args=[row.pk])).status_code == 200
+
+
+def test_the_index_has_the_overview_with_its_files(admin_client):
+    from django.contrib.staticfiles import finders
+    page = admin_client.get(reverse("admin:index")).content.decode()
+    assert "Tenants, worst off first" in page
+    assert "acme" in admin_client.get(reverse("admin:outbox_tenant_change", args=["acme"])).content.decode()
+    for name in ("outbox/live.js", "outbox/console.css", "circuits/console.css"):
+        assert name in page
+        assert finders.find(name)
 
 
 def test_a_dead_letter_is_replayed_by_staff(admin_client):
