@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.forms import Script
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -27,7 +28,7 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
 
     class Media:
         css: ClassVar[Any] = {"all": ("outbox/console.css", "outbox/events.css")}
-        js = ("outbox/live.js", "outbox/copy.js")
+        js = (Script("outbox/live.js", defer=True), Script("outbox/copy.js", defer=True))
 
     list_display = ("id", "state", "tenant_id", "topic", "key", "attempts", "error_class", "created", "ends")
     # The order is that of the index that answers.

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms import Script
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -23,7 +24,7 @@ class JobAdmin(DeadLetterPages, JobPages, ReadOnlyAdmin):
 
     class Media:
         css: ClassVar[Any] = {"all": ("outbox/console.css", "outbox/jobs.css")}
-        js = ("outbox/live.js",)
+        js = (Script("outbox/live.js", defer=True),)
 
     list_display = ("id", "verb", "what", "shown_state", "progress", "requested_by", "began", "reason")
     list_display_links = ("id", "verb")
