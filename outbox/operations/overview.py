@@ -99,7 +99,7 @@ class Overview:
     @property
     def age(self) -> timedelta | None:
         """How old the count is."""
-        return None if self.taken_at is None else self.now - self.taken_at
+        return None if self.taken_at is None else max(timedelta(0), self.now - self.taken_at)
 
     @property
     def rate(self) -> float:

@@ -25,9 +25,9 @@ SESSION_NAME = "outbox-relay minutes"
 class Rollup:
     """Its session exists only while there is something to write. A failure stops nothing; what it holds up is kept."""
 
-    def __init__(self, ledger: Ledger, *, every: float = FLUSH_SECONDS) -> None:
+    def __init__(self, ledger: Ledger, *, every: float | None = None) -> None:
         self._ledger = ledger
-        self._every = every
+        self._every = FLUSH_SECONDS if every is None else every
         self._stop = threading.Event()
         self._abandoned = False
         self._failing = False

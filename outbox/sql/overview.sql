@@ -15,7 +15,7 @@ WITH trouble AS MATERIALIZED (
     FROM outbox_tenant_backlogs WHERE tenant_id = ANY (%(tenants)s::text[])
     HAVING %(tenants)s::text[] IS NOT NULL
 )
-SELECT statement_timestamp(), (SELECT taken_at FROM outbox_backlog_counts),
+SELECT now(), (SELECT taken_at FROM outbox_backlog_counts),
        coalesce(totals.tenants, 0), coalesce(totals.pending, 0), totals.oldest_pending_at,
        coalesce(totals.scheduled, 0), coalesce(totals.failed, 0),
        CASE
@@ -42,4 +42,4 @@ FROM (SELECT) one
 LEFT JOIN totals ON true
 LEFT JOIN circuits_now everyone ON everyone.tenant_id = '*' AND everyone.name = 'publish'
 LEFT JOIN outbox_tenant_policies pause ON pause.tenant_id = '*' AND pause.paused
-    AND coalesce(pause.paused_until > statement_timestamp(), true)
+    AND coalesce(pause.paused_until > now(), true)

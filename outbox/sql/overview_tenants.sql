@@ -3,8 +3,8 @@
 -- First come those with an open circuit, with attempts that fail now, or with an event that has waited for long; then those
 -- with dead letters; then all others. Among them, who waits longest.
 WITH clock AS MATERIALIZED (
-    SELECT minute, 1 - extract(epoch FROM statement_timestamp() - minute) / 60 AS before
-    FROM date_bin('1 minute', statement_timestamp(), timestamptz '2000-01-01 00:00:00+00') minute
+    SELECT minute, 1 - extract(epoch FROM now() - minute) / 60 AS before
+    FROM date_bin('1 minute', now(), timestamptz '2000-01-01 00:00:00+00') minute
 ), trouble AS MATERIALIZED (
     SELECT DISTINCT n.tenant_id
     FROM circuits_tenant_circuits c
@@ -51,7 +51,7 @@ SELECT t.tenant_id, coalesce(b.pending, 0), b.oldest_pending_at, coalesce(b.sche
        round(coalesce(lately.failed_attempts, 0))::bigint,
        worst.name, worst.state, worst.retry_at,
        (coalesce(lately.sent, 0) / (60 * p.rate))::float8,
-       coalesce(p.paused AND coalesce(p.paused_until > statement_timestamp(), true), false), p.paused_until
+       coalesce(p.paused AND coalesce(p.paused_until > now(), true), false), p.paused_until
 FROM candidates t
 LEFT JOIN outbox_tenant_backlogs b ON b.tenant_id = t.tenant_id
 LEFT JOIN lately ON lately.tenant_id = t.tenant_id
@@ -66,7 +66,7 @@ LEFT JOIN LATERAL (
 ) worst ON true
 ORDER BY CASE
              WHEN worst.state IN ('open', 'forced_open') OR lately.failed_attempts >= 0.5
-                 OR b.oldest_pending_at < statement_timestamp() - %(late)s THEN 0
+                 OR b.oldest_pending_at < now() - %(late)s THEN 0
              WHEN b.failed > 0 THEN 1
              ELSE 2
          END,

@@ -1,10 +1,11 @@
 -- What happened to some tenants' events, step by step: those asked for and one before, each with a row. By primary key. For
 -- all tenants together `*` is asked for. What waits is that of the last minute of the step in which somebody counted; a
 -- tenant without a row had nothing then, unless there were too many tenants for rows of their own.
+-- now() is that of the transaction, so that all that is read in it is of the same steps.
 SELECT step.at, coalesce(total.sent, 0), coalesce(total.failed, 0), coalesce(total.discarded, 0),
        coalesce(total.replayed, 0), waits.waiting, total.latency
 FROM (
-    SELECT date_bin(%(step)s, statement_timestamp(), timestamptz '2000-01-01 00:00:00+00') - n * %(step)s::interval AS at
+    SELECT date_bin(%(step)s, now(), timestamptz '2000-01-01 00:00:00+00') - n * %(step)s::interval AS at
     FROM generate_series(0, %(points)s) n
 ) step
 CROSS JOIN LATERAL (

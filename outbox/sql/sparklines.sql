@@ -1,7 +1,7 @@
 -- What was sent of some tenants, by how many steps ago; steps in which nothing was are left out. By primary key.
 SELECT m.tenant_id, step.ago, sum(m.sent)::bigint
 FROM (
-    SELECT date_bin(%(step)s, statement_timestamp(), timestamptz '2000-01-01 00:00:00+00') AS at
+    SELECT date_bin(%(step)s, now(), timestamptz '2000-01-01 00:00:00+00') AS at
 ) last
 CROSS JOIN LATERAL (
     SELECT tenant_id, minute, sent FROM outbox_minutes

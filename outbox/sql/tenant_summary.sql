@@ -2,14 +2,14 @@
 -- rate it used lately. Known is who has a policy, a lane, a circuit or an event.
 -- With it, its last dead letters, by ix_outbox_status_tenant_created, and those of its events that wait for another attempt,
 -- by ix_outbox_blocked_key: so many of each are looked at, and grouped by what went wrong and on which topic.
-SELECT statement_timestamp(), (SELECT taken_at FROM outbox_backlog_counts),
+SELECT now(), (SELECT taken_at FROM outbox_backlog_counts),
        coalesce(b.pending, 0), b.oldest_pending_at, coalesce(b.scheduled, 0), coalesce(b.failed, 0),
        CASE
            WHEN everyone.state = 'forced_open' OR NOT publish.may_call THEN coalesce(b.pending, 0)
            ELSE 0
        END,
        p.tenant_id IS NOT NULL, coalesce(p.weight, 1), p.rate, p.batch_quota, p.backlog_limit, p.retention_days,
-       coalesce(p.paused AND coalesce(p.paused_until > statement_timestamp(), true), false),
+       coalesce(p.paused AND coalesce(p.paused_until > now(), true), false),
        p.paused_by, p.paused_reason, p.paused_until,
        everyone_paused.paused_by, everyone_paused.paused_reason, everyone_paused.paused_until,
        everyone.state, everyone.retry_at,
@@ -47,18 +47,18 @@ FROM (SELECT %(tenant)s::text AS tenant_id) given
 LEFT JOIN outbox_tenant_backlogs b ON b.tenant_id = given.tenant_id
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = given.tenant_id
 LEFT JOIN outbox_tenant_policies everyone_paused ON everyone_paused.tenant_id = '*' AND everyone_paused.paused
-    AND coalesce(everyone_paused.paused_until > statement_timestamp(), true)
+    AND coalesce(everyone_paused.paused_until > now(), true)
 LEFT JOIN circuits_now publish ON publish.tenant_id = given.tenant_id AND publish.name = 'publish'
 LEFT JOIN circuits_now everyone ON everyone.tenant_id = '*' AND everyone.name = 'publish'
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(m.sent * part.counts), 0) AS sent, coalesce(sum(m.failed_attempts * part.counts), 0) AS failed_attempts
-    FROM date_bin('1 minute', statement_timestamp(), timestamptz '2000-01-01 00:00:00+00') AS now_minute
+    FROM date_bin('1 minute', now(), timestamptz '2000-01-01 00:00:00+00') AS now_minute
     JOIN outbox_minutes m
         ON m.tenant_id = given.tenant_id AND m.minute IN (now_minute, now_minute - interval '1 minute')
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN m.minute = now_minute THEN 1
-            ELSE 1 - extract(epoch FROM statement_timestamp() - now_minute) / 60
+            ELSE 1 - extract(epoch FROM now() - now_minute) / 60
         END AS counts
     ) part
 ) lately

@@ -225,3 +225,33 @@ def test_a_session_that_breaks_leaves_the_claim_to_run_out(tables: Tables, sessi
     with pytest.raises(psycopg.OperationalError):
         count(session, token=token)
     assert 0 < seconds_until_next(tables) <= CLAIM_SECONDS
+
+
+# What the charts get
+
+
+def test_a_count_says_what_waits_in_its_minute(tables: Tables, session: Session) -> None:
+    tables.add("k", "k")
+    tables.add("k", status="scheduled", available_at="2100-01-01")
+    tables.add("k", tenant="dead", status="failed")
+    counted(tables, session)
+    rows = tables.execute("SELECT tenant_id, waiting FROM outbox_minutes")
+    assert {row["tenant_id"]: row["waiting"] for row in rows} == {"acme": 3, "*": 3}
+
+
+def test_a_count_deletes_minutes_that_are_over(tables: Tables, session: Session) -> None:
+    tables.execute("INSERT INTO outbox_minutes (tenant_id, minute, latency) VALUES ('old', '2026-01-01', '{}')")
+    counted(tables, session)
+    assert tables.one("SELECT count(*) FROM outbox_minutes WHERE tenant_id = 'old'") == 0
+
+
+def test_a_count_stands_though_the_minute_cannot_be_written(
+    tables: Tables, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables.add("k")
+    counted(tables, session)
+    tables.add("k")
+    monkeypatch.setattr(counting, "STATEMENT_SECONDS", 0.1)
+    with open_session("default", name="holds") as holding, holding.transaction():
+        holding.execute("LOCK TABLE outbox_minutes IN ACCESS EXCLUSIVE MODE")
+        assert counted(tables, session) == {"acme": 2}
