@@ -173,7 +173,7 @@ def test_with_nothing_there_it_says_what_to_do_next(staff: Client) -> None:
 def test_old_figures_are_not_passed_off_as_new(staff: Client) -> None:
     count("acme")
     assert "these figures are old" not in staff.get(FIGURES).text
-    BacklogCount.objects.update(taken_at=timezone.now() - timedelta(minutes=10), next_at=timezone.now())
+    BacklogCount.objects.update(taken_at=timezone.now() - timedelta(minutes=10.5), next_at=timezone.now())
     assert "counted 10 min" in staff.get(FIGURES).text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,7 +30,7 @@ def minute(tenant: str, ago: int = 0, **columns: Any) -> None:
     MinuteCount.objects.create(tenant_id=tenant, minute=this_minute() - timedelta(minutes=ago), **values)
 
 
-def counted(*, seconds_ago: float = 0, **tenants: dict[str, Any]) -> None:
+def counted(tenants: Mapping[str, Mapping[str, Any]], *, seconds_ago: float = 0) -> None:
     """As the last count found these tenants."""
     taken_at = _now() - timedelta(seconds=seconds_ago)
     for tenant, columns in tenants.items():
