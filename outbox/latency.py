@@ -28,7 +28,7 @@ def spread(counts: list[int], *, shortest: int, longest: int, events: int) -> No
         return
     below, width = 0, longest - shortest
     for place in range(first, last):
-        upto = round(events * ((1_000 << place) - shortest) / width)
+        upto = (2 * events * ((1_000 << place) - shortest) + width) // (2 * width)
         counts[place] += upto - below
         below = upto
     counts[last] += events - below

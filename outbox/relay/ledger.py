@@ -7,16 +7,17 @@ successor in the process writes what it could not.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from outbox.latency import BUCKETS, spread
 from outbox.minutes import MOST_TENANTS, Counts
 from outbox.models.names import OTHER_TENANTS
+from outbox.relay.spans import Span
 
 if TYPE_CHECKING:
-    from outbox.relay.settle import Acknowledged, Settle
+    from outbox.relay.settle import Settle
 
 MINUTE_US = 60_000_000
 MOST_MINUTES = 15
@@ -47,7 +48,9 @@ class Ledger:
         with self._lock:
             rows = self._minutes.setdefault(minute, {})
             for lane in job.acknowledged:
-                _add_acknowledged(self._row(rows, lane.tenant, minute), lane, job.at)
+                row = rows.get(lane.tenant) or self._row(rows, lane.tenant, minute)
+                row.sent += len(lane.ids)
+                _add_latencies(row.latency, lane.spans, job.at)
             for event in job.failed:
                 row = self._row(rows, event.tenant, minute)
                 row.failed_attempts += 1
@@ -72,12 +75,10 @@ class Ledger:
                 self.dropped += 1
 
     def _row(self, rows: dict[str, Counts], tenant: str, minute: int) -> Counts:
-        row = rows.get(tenant)
+        name = tenant if tenant in rows or self._has_seat(tenant, minute) else OTHER_TENANTS
+        row = rows.get(name)
         if row is None:
-            name = tenant if self._has_seat(tenant, minute) else OTHER_TENANTS
-            row = rows.get(name)
-            if row is None:
-                row = rows[name] = Counts(latency=[0] * BUCKETS)
+            row = rows[name] = Counts(latency=[0] * BUCKETS)
         return row
 
     def _has_seat(self, tenant: str, minute: int) -> bool:
@@ -93,7 +94,11 @@ class Ledger:
             self._seats = {name: last for name, last in self._seats.items() if last >= minute - SEAT_MINUTES}
 
 
-def _add_acknowledged(row: Counts, lane: Acknowledged, at: int) -> None:
-    row.sent += len(lane.ids)
-    for first, last, events in lane.spans:
-        spread(row.latency, shortest=at - last, longest=at - first, events=events)
+def _add_latencies(latency: list[int], spans: Iterable[Span], at: int) -> None:
+    for first, last, events in spans:
+        # The common case, a thousand times a round with as many tenants: what `spread` would do, without the call.
+        place = ((at - first - 1) // 1_000).bit_length()
+        if place == ((at - last - 1) // 1_000).bit_length() and place < BUCKETS and last < at:
+            latency[place] += events
+        else:
+            spread(latency, shortest=at - last, longest=at - first, events=events)
