@@ -16,6 +16,7 @@ from outbox.management import arguments
 from outbox.management.people import operator
 from outbox.models.names import EVERY_TENANT
 from outbox.operations import audit, prune
+from outbox.operations.jobs.prune import prune_jobs
 from outbox.operations.prune import Pruned
 
 
@@ -54,6 +55,8 @@ class Prune(Verb):
             meanwhile.end()
             if done.total and not options["dry_run"]:
                 _record(done, options)
+        if not options["dry_run"]:
+            prune_jobs(using=arguments.database(options))
         self._say(command, done, options)
 
     def _say(self, command: BaseCommand, done: Pruned, options: Mapping[str, Any]) -> None:

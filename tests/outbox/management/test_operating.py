@@ -20,6 +20,7 @@ from outbox.operations.filters import Filter
 from outbox.operations.listing import database_now
 from outbox.operations.pause import pause, resume
 from outbox.operations.replay import replay
+from outbox.operations.requeue import requeue
 from tests.conftest import StartManage
 from tests.outbox.operations.rows import ANN, event, failed
 from tests.outbox.relay.conftest import consumed
@@ -96,6 +97,26 @@ def test_replay_beside_a_busy_relay_loses_repeats_and_reorders_nothing(
     # A replayed event comes when it is replayed: in its place among the replayed ones, not among the others.
     assert_in_order([each for each in found if each.replay])
     assert_in_order([each for each in found if not each.replay])
+
+
+def test_requeueing_beside_a_busy_relay_loses_repeats_and_reorders_nothing(
+    manage: Manage, mock_cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after a retry of its key waits for it, so nothing overtakes anything."""
+    monkeypatch.setattr(bulk, "BATCH", 40)
+    commit(1_000)
+    retries = OutboxEvent.objects.filter(id__iregex="[02468]$")
+    retries.update(status=EventStatus.SCHEDULED, attempts=1, available_at=database_now() + timedelta(days=1))
+    manage("relay")
+    with steady(batch=10):
+        wait_until(OutboxEvent.objects.filter(status=EventStatus.SENT).exists)
+        assert requeue(Filter(), by=ANN, reason="the broker is back").changed == 500
+        wait_until(lambda: "scheduled" not in statuses().values())
+    wait_until(lambda: set(statuses().values()) == {"sent"})
+
+    found = consumed(mock_cluster, topic=TOPIC)
+    assert sorted(each.event_id for each in found) == sorted(statuses())
+    assert_in_order(found)
 
 
 def assert_in_order(found: list[ReceivedEvent]) -> None:

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
 from outbox.models import EventStatus
+from outbox.operations import dead_letters
 from outbox.operations.filters import Filter, InvalidFilter
 from outbox.operations.listing import CHUNK, MOST_LOOKED_AT, page
 from outbox.operations.quick import AVOIDED
@@ -156,3 +157,17 @@ def test_no_list_counts_the_table() -> None:
     for tenant, statuses, topic, error_class, before in COMBINATIONS[:8]:
         given = Filter(tenant_id=tenant, statuses=statuses, topic=topic, error_class=error_class, created_before=before)
         assert not any("COUNT(" in statement.upper() for statement in statements(given))
+
+
+@pytest.mark.parametrize("tenants", [None, ["tenant-003", "tenant-018"]], ids=["all", "scoped"])
+def test_groups_of_dead_letters_are_counted_by_index_and_up_to_a_cap(tenants: list[str] | None) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        found = dead_letters.groups(tenants=tenants)
+    assert {group.name for group in found.by_class} == {"topic", "poison"}
+    assert all(group.more == (tenants is None) for group in found.by_class)
+    asked = [each["sql"] for each in queries if "WITH RECURSIVE" in each["sql"]]
+    plans = [application_plan(each, None, before="; ".join(f"SET {name} = off" for name in AVOIDED)) for each in asked]
+    assert [plan.scans() for plan in plans] == [[], []]
+    assert plans[0].indexes == {"ix_outbox_dead_letter_class"}
+    assert plans[1].indexes == {"ix_outbox_dead_letter_topic"}
+    assert max(plan.rows_read() for plan in plans) <= 2 * (dead_letters.MOST_COUNTED + 1)

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from outbox.models import EventStatus, JobState, JobVerb, OperatorAction, OutboxEvent, OutboxJob, TenantPolicy
 from outbox.models.functions import ClockTimestamp
-from outbox.operations import bulk
+from outbox.operations import audit, bulk
 from outbox.operations.filters import Filter
 from outbox.operations.jobs import desk
 from outbox.operations.jobs import work as working
@@ -213,6 +213,31 @@ def test_a_batch_and_its_progress_are_committed_together_or_not_at_all(monkeypat
     assert work(job_id) is Outcome.DONE
     assert replayed() == [row.pk for row in rows]
     assert (job(job_id).failures, job(job_id).error) == (0, "")
+
+
+@pytest.mark.parametrize("step", ["_lock_lanes", "_execute", "_wake", "audit.record"])
+def test_a_batch_that_breaks_at_any_step_loses_and_repeats_nothing(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    rows = [failed(second) for second in range(6)]
+    job_id, times = started(), 0
+    owner = audit if step == "audit.record" else bulk
+    name = step.removeprefix("audit.")
+    does = getattr(owner, name)
+
+    def break_after_the_second(*given: Any, **how: Any) -> Any:
+        nonlocal times
+        times += 1
+        done = does(*given, **how)
+        if times == 2:
+            raise OperationalError("server closed the connection")
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, break_after_the_second)
+        assert work(job_id) is Outcome.INTERRUPTED
+        OutboxJob.objects.update(lease_until=None)
+        assert work(job_id) is Outcome.DONE
+    assert replayed() == [row.pk for row in rows]
+    assert job(job_id).done == 6
 
 
 def test_a_job_that_fails_again_and_again_is_given_up_and_can_be_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
