@@ -99,6 +99,9 @@ class PausePages(AnyModelAdmin):
             raise Http404
         if not self.has_view_permission(request) or not self.has_pause_permission(request):
             raise PermissionDenied
+        if request.method != "POST" and not request.GET.getlist("tenant"):
+            self.message_user(request, "Select the tenants first.", messages.WARNING)
+            return HttpResponseRedirect(self._way_back(request))
         if request.method != "POST":
             return self._ask(request, verb, _named(request, request.GET.getlist("tenant")), _FORMS[verb]())
         form, tenants = _FORMS[verb](request.POST), _named(request, request.POST.getlist("tenant"))

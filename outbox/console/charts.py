@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
+from statistics import fmean
 
 from outbox.console import scales
 from outbox.console.scales import Says
@@ -16,6 +18,7 @@ from outbox.console.scales import Says
 WIDTH, HEIGHT = 360.0, 170.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 8.0, 22.0
 SPARK_WIDTH, SPARK_HEIGHT = 90.0, 22.0
+_SPARK_SPOTS = 30
 _MARKS = 12
 """So many at most on a line: between them it is seen for itself."""
 
@@ -103,7 +106,6 @@ class Chart:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spark:
     path: str
-    area: str
     end: tuple[float, float] | None
     summary: str
     width: float = SPARK_WIDTH
@@ -137,9 +139,13 @@ def chart(
 
 
 def spark(values: Sequence[float | None], *, what: str) -> Spark:
-    """A line without axes, as wide as a word. `what` is said of it: pending events, for one."""
+    """A line without axes, as wide as a word. `what` is said of it: pending events, for one.
+
+    Of many values neighbours are drawn as one, since a list has many such lines.
+    """
     known = [value for value in values if value is not None]
-    highest = max(known, default=0) or 1
+    values = _coarser(values)
+    highest = max((value for value in values if value is not None), default=0) or 1
     step = (SPARK_WIDTH - 6) / max(1, len(values) - 1)
     spots = [
         None if value is None else (3 + step * index, SPARK_HEIGHT - 3 - (SPARK_HEIGHT - 6) * value / highest)
@@ -148,10 +154,18 @@ def spark(values: Sequence[float | None], *, what: str) -> Spark:
     pieces = list(_pieces(spots))
     return Spark(
         path=_drawn(pieces),
-        area="".join(_filled(piece, SPARK_HEIGHT - 3) for piece in pieces),
         end=_rounded(pieces[-1][-1]) if pieces else None,
         summary=_spark_summary(known, what),
     )
+
+
+def _coarser(values: Sequence[float | None]) -> list[float | None]:
+    """The means of neighbours, so that there are few enough; the last values are never left out."""
+    size = ceil(len(values) / _SPARK_SPOTS) or 1
+    first = len(values) % size
+    groups = [values[:first], *(values[at : at + size] for at in range(first, len(values), size))]
+    known = ([value for value in group if value is not None] for group in groups if group)
+    return [fmean(group) if group else None for group in known]
 
 
 def _columns(number: int) -> list[float]:
@@ -208,10 +222,6 @@ def _drawn(pieces: Iterator[list[tuple[float, float]]] | list[list[tuple[float, 
     return "".join(
         "M" + "L".join(f"{x:.4g} {y:.4g}" for x, y in (piece if piece[1:] else piece * 2)) for piece in pieces
     )
-
-
-def _filled(piece: list[tuple[float, float]], bottom: float) -> str:
-    return f"M{piece[0][0]:.4g} {bottom:.4g}L{_through(piece)}L{piece[-1][0]:.4g} {bottom:.4g}Z"
 
 
 def _mark(look: int, x: float, y: float) -> str:

@@ -26,6 +26,8 @@ from outbox.models import (
     OutboxJob,
     OutboxLane,
     OutboxRelay,
+    Overview,
+    Tenant,
     TenantBacklog,
     TenantPolicy,
 )
@@ -34,7 +36,9 @@ from somabrain.models import QueuedWrite, WebhookDelivery
 pytestmark = pytest.mark.django_db
 
 OURS = ("outbox", "circuits", "somabrain")
-MODELS = [model for model in admin.site._registry if model._meta.app_label in OURS]
+# Their pages show other models' rows; what they ask is counted beside what they show.
+PAGES = (Overview, Tenant)
+MODELS = [model for model in admin.site._registry if model._meta.app_label in OURS and model not in PAGES]
 LIST_BUDGET, PAGE_BUDGET = 5, 6
 MANY = 60
 FEW = 2

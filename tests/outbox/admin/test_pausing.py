@@ -88,6 +88,12 @@ def test_it_leads_back_to_the_page_of_this_host_that_it_was_asked_from(staff: Cl
     assert decide(staff, "pause", "acme", back=back)["Location"] == leads_to
 
 
+def test_whoever_has_selected_nothing_is_told(staff: Client) -> None:
+    page = staff.get(f"{LIST}decide/resume/", {"back": "/admin/outbox/overview/"}, follow=True)
+    assert page.redirect_chain[0][0] == "/admin/outbox/overview/"
+    assert "Select the tenants first." in page.text
+
+
 def test_an_action_leads_back_to_the_list_as_it_was_filtered(staff: Client) -> None:
     TenantPolicy.objects.create(tenant_id="acme")
     page = staff.post(f"{LIST}?q=ac", {"action": "pause", "_selected_action": ["acme"]}).text

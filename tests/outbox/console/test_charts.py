@@ -146,3 +146,11 @@ def test_a_sparkline_says_what_it_shows() -> None:
     assert spark.end == (87.0, 3.8)
     assert charts.spark([], what="pending").summary == "pending: nothing known"
     assert charts.spark([None, None], what="pending").end is None
+
+
+def test_a_sparkline_has_few_spots_and_keeps_the_last() -> None:
+    spark = charts.spark([0] * 94 + [8], what="sent")
+    assert spark.path.count("L") == 23
+    assert spark.end == (87.0, 3.0)
+    assert spark.summary == "sent: 0 at first, 8 last, 8 at most"
+    assert charts.spark([None] * 90 + [5] * 5, what="sent").end is not None
