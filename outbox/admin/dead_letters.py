@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 
 from circuits.console import scope
 from circuits.console.lists import AnyModelAdmin
-from outbox.admin.job_pages import VIEW_EVENTS
+from outbox.admin.job_start import VIEW_EVENTS
 from outbox.models import EventStatus, JobVerb
 from outbox.operations.dead_letters import MOST_GROUPS, Group, groups
 from outbox.operations.jobs.verbs import PERMISSIONS

@@ -13,13 +13,14 @@ from circuits.console.badges import badge
 from circuits.console.lists import BoundedAdmin, ReadOnlyAdmin
 from outbox.admin.dead_letters import DeadLetterPages
 from outbox.admin.job_pages import JobPages
+from outbox.admin.job_start import JobStartPages
 from outbox.models import OutboxJob
 from outbox.operations.jobs.progress import progress_of, words_of
 from outbox.templatetags.outbox_console import moment
 
 
 @admin.register(OutboxJob)
-class JobAdmin(DeadLetterPages, JobPages, ReadOnlyAdmin):
+class JobAdmin(DeadLetterPages, JobStartPages, JobPages, ReadOnlyAdmin):
     """Replay, discard and requeue of many events, the latest first."""
 
     class Media:

@@ -15,8 +15,12 @@ from outbox.admin.decisions import ReasonForm
 from outbox.admin.event_list import asked
 from outbox.models import EventStatus, JobVerb
 from outbox.operations import replay
+from outbox.operations.bulk import settled
 from outbox.operations.filters import Filter, InvalidFilter
 from outbox.operations.jobs.desk import FASTEST, SLOWEST
+from outbox.operations.jobs.preview import Found, preview
+from outbox.operations.jobs.progress import words
+from outbox.operations.jobs.verbs import InvalidJob, plan
 
 _COUNTED = re.compile(r"(\d{1,9})(\+?)")
 
@@ -86,3 +90,34 @@ def wanted(request: HttpRequest, verb: str, *, using: str) -> Wanted:
     if given.tenant_id is not None and not scope.may_see(request, given.tenant_id):
         raise Http404
     return Wanted(verb=JobVerb(verb), given=given, tenants=scope.tenants_of(request))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """What is there of what is asked for."""
+
+    words: str
+    found: Found | None
+    """None: it could not be counted."""
+    up_to_id: int | None
+    problem: str = ""
+    """Why it cannot be done at all."""
+
+    @property
+    def hidden(self) -> dict[str, Any]:
+        """What the form keeps of it."""
+        counted = "" if self.found is None else f"{self.found.events}{'+' if self.found.more else ''}"
+        return {"up_to_id": self.up_to_id, "counted": counted}
+
+
+def look(asked: Wanted, *, duplicate_sent: bool, using: str) -> Matching:
+    """Counts for about a second; never raises for what makes no sense, but says so."""
+    given = asked.filter(duplicate_sent=duplicate_sent)
+    try:
+        change, shown = plan(asked.verb, given, duplicate_sent=duplicate_sent)
+    except (InvalidFilter, InvalidJob) as error:
+        return Matching(words=words(given), found=None, up_to_id=None, problem=str(error))
+    shown = settled(change, shown, using=using)
+    limited = None if asked.tenants is None or shown.tenant_id is not None else len(asked.tenants)
+    found = preview(asked.verb, shown, tenants=asked.tenants, duplicate_sent=duplicate_sent, using=using)
+    return Matching(words=words(shown, tenants=limited), found=found, up_to_id=shown.up_to_id)

@@ -52,11 +52,12 @@ def start(
     if rate is not None and not SLOWEST <= rate <= FASTEST:
         raise InvalidJob(f"rate={rate:g}: a job changes {SLOWEST} to {FASTEST:,.0f} events per second")
     change, asked = plan(verb, given, duplicate_sent=duplicate_sent)
-    up_to_id = settled(change, asked, using=alias).up_to_id
+    # Of events that are named, the statuses say which may be changed; of others, which are looked at.
+    kept = given if given.is_named else settled(change, asked, using=alias)
     with transaction.atomic(using=alias):
         job = OutboxJob.objects.using(alias).create(
             verb=verb,
-            filter=given.narrowed(tenants=None, up_to_id=up_to_id).as_json(),
+            filter=kept.narrowed(tenants=None).as_json(),
             duplicate_sent=duplicate_sent,
             tenants=_tenants(given, tenants),
             reason=reason,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from outbox.models import EventStatus, JobState, JobVerb, OutboxJob
+from outbox.models import JobState, OutboxJob
 from outbox.models.job import OVER
 from outbox.operations.filters import Filter
-from outbox.operations.jobs.verbs import plan_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,32 +42,34 @@ def progress_of(job: OutboxJob) -> JobProgress:
 
 def words_of(job: OutboxJob) -> str:
     """What the job is about: failed events of tenant acme for topic orders."""
-    _, asked = plan_of(job)
+    asked = Filter.from_json(job.filter)
     tenants = None if job.tenants is None or asked.tenant_id is not None else len(job.tenants)
-    sent = job.verb == JobVerb.REPLAY and job.duplicate_sent
-    return words(asked, tenants=tenants, sent_too=sent and EventStatus.SENT not in asked.statuses)
+    return words(asked, tenants=tenants)
 
 
-def words(asked: Filter, *, tenants: int | None = None, sent_too: bool = False) -> str:
+def words(asked: Filter, *, tenants: int | None = None) -> str:
     """The filter as people say it. `tenants`: how many it is limited to."""
-    kinds = " and ".join(status.value for status in asked.statuses) or ("sent too, all" if sent_too else "all")
-    parts = [f"{kinds} events"]
+    return " ".join(_words(asked, tenants))
+
+
+def _words(asked: Filter, tenants: int | None) -> Iterator[str]:
     if asked.ids:
-        parts = [f"{len(asked.ids):,} event{'' if len(asked.ids) == 1 else 's'} named by number"]
-    if asked.dedupe_key is not None:
-        parts = [f"the event with dedupe key {asked.dedupe_key}"]
+        yield f"{len(asked.ids):,} event{'' if len(asked.ids) == 1 else 's'} named by number"
+    elif asked.dedupe_key is not None:
+        yield f"the event with dedupe key {asked.dedupe_key}"
+    else:
+        yield f"{' and '.join(status.value for status in asked.statuses) or 'all'} events"
     if asked.tenant_id is not None:
-        parts.append(f"of tenant {asked.tenant_id}")
+        yield f"of tenant {asked.tenant_id}"
     elif tenants is not None:
-        parts.append(f"of {tenants:,} tenant{'' if tenants == 1 else 's'}")
+        yield f"of {tenants:,} tenant{'' if tenants == 1 else 's'}"
     if asked.partition_key is not None:
-        parts.append(f"with partition key {asked.partition_key}")
+        yield f"with partition key {asked.partition_key}"
     if asked.topic is not None:
-        parts.append(f"for topic {asked.topic}")
+        yield f"for topic {asked.topic}"
     if asked.error_class is not None:
-        parts.append(f"that failed with {asked.error_class}")
+        yield f"that failed with {asked.error_class}"
     if asked.created_before is not None:
-        parts.append(f"created before {asked.created_before:%Y-%m-%d %H:%M:%S %Z}")
+        yield f"created before {asked.created_before:%Y-%m-%d %H:%M:%S %Z}"
     if asked.up_to_id is not None:
-        parts.append(f"up to number {asked.up_to_id}")
-    return " ".join(parts)
+        yield f"up to number {asked.up_to_id}"

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 MOST_FAILURES = 5
 """Slices in a row that may end with an error."""
+MOST_READ = 20_000
+"""Events looked at in a second, whatever the rate: what no index answers is searched for without haste."""
 MOST_RESTED = 1.0
 """Seconds without a look at whether the job is still to be done."""
 PATIENCE = 5.0
@@ -181,34 +183,38 @@ class _Slice:
 
     def _batch(self) -> str | None:
         """Where to go on; None: that was the last one."""
-        change, asked = plan_of(self._job)
         while True:
             size = min(self._size, self._pace.size)
-            before = self._snapshot()
             try:
-                batch = step(
-                    change,
-                    asked,
-                    by=self._by,
-                    reason=self._job.reason,
-                    size=size,
-                    after=self._job.place or None,
-                    job=self._job.pk,
-                    ledger=self,
-                    using=self._alias,
-                )
+                batch = self._step(size)
+                break
             except Smaller as smaller:
                 self._size = min(smaller.size, max(1, size - 1))
-                continue
-            except BaseException:
-                self._restore(before)
-                raise
-            break
         self._size = min(BATCH, 2 * size)
-        enough = self._room.added(batch.tenants) if self._room else 0.0
-        self._pace.charge(batch.changed, now=self._clock(), at_least=enough if batch.changed else 0.0)
+        enough = self._room.added(batch.tenants) if self._room and batch.changed else 0.0
+        self._pace.charge(batch.changed, now=self._clock(), at_least=max(enough, batch.looked_at / MOST_READ))
         CHANGED_BY_JOBS.labels(self._job.verb).inc(batch.changed)
         return batch.next
+
+    def _step(self, size: int) -> Batch:
+        job, before = self._job, self._snapshot()
+        change, asked = plan_of(job)
+        try:
+            return step(
+                change,
+                asked,
+                by=self._by,
+                reason=job.reason,
+                size=size,
+                after=job.place or None,
+                job=job.pk,
+                ledger=self,
+                using=self._alias,
+            )
+        except BaseException:
+            # What was rolled back has not been.
+            job.done, job.looked_at, job.skipped, job.place = before
+            raise
 
     def _rest(self) -> None:
         while (wait := self._pace.wait(now=self._clock())) > 0:
@@ -230,7 +236,3 @@ class _Slice:
 
     def _snapshot(self) -> tuple[int, int, dict[str, int], str]:
         return self._job.done, self._job.looked_at, self._job.skipped, self._job.place
-
-    def _restore(self, before: tuple[int, int, dict[str, int], str]) -> None:
-        """What was rolled back has not been."""
-        self._job.done, self._job.looked_at, self._job.skipped, self._job.place = before

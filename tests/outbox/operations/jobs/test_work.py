@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -139,6 +140,20 @@ def test_a_job_keeps_below_the_rate_of_a_tenant() -> None:
     work(started(), clock=clock)
     assert clock.now - began >= 4
     assert OperatorAction.objects.filter(verb="replay").count() == 5
+
+
+def test_what_no_index_answers_is_searched_for_without_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(working, "MOST_READ", 10)
+    monkeypatch.setattr(bulk, "page", partial(bulk.page, most=10))
+    for second in range(30):
+        event(second, topic="other")
+    event(30, topic="rare")
+    clock = Clock()
+    began = clock.now
+    job_id = started(JobVerb.DISCARD, Filter(statuses=(EventStatus.PENDING,), topic="rare"), rate=1_000)
+    work(job_id, clock=clock)
+    assert (job(job_id).done, job(job_id).looked_at) == (1, 31)
+    assert clock.now - began == pytest.approx(3)
 
 
 @pytest.mark.parametrize("action", [Action.PAUSE, Action.CANCEL])
