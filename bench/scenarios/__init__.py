@@ -26,6 +26,7 @@ NAMES = (
     "enqueue_many",
     "memory",
     "guard",
+    "console",
 )
 
 

@@ -19,7 +19,7 @@ from outbox.operations.filters import EVENT_COLUMNS, EventRow, Filter, InvalidFi
 from outbox.operations.listing import database_now
 from outbox.operations.quick import quick
 
-PAGE = 100
+PAGE = 50
 MOST_LOOKED_AT = 20_000
 KEY_WINDOW = timedelta(days=1)
 """No index knows the partition keys of pending and sent events: this much of a tenant's time is looked through."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
@@ -26,30 +25,20 @@ from outbox.models import (
     OutboxJob,
     OutboxLane,
     OutboxRelay,
-    Overview,
-    Tenant,
     TenantBacklog,
     TenantPolicy,
 )
 from somabrain.models import QueuedWrite, WebhookDelivery
+from tests.support.budgets import counted
 
 pytestmark = pytest.mark.django_db
 
 OURS = ("outbox", "circuits", "somabrain")
-# Their pages show other models' rows; what they ask is counted beside what they show.
-PAGES = (Overview, Tenant)
-MODELS = [model for model in admin.site._registry if model._meta.app_label in OURS and model not in PAGES]
-LIST_BUDGET, PAGE_BUDGET = 5, 6
+# A proxy is a page of its own.
+MODELS = [model for model in admin.site._registry if model._meta.app_label in OURS and not model._meta.proxy]
+LIST_BUDGET, PAGE_BUDGET, OVERVIEW_BUDGET, FRAGMENT_BUDGET = 5, 6, 6, 4
 MANY = 60
 FEW = 2
-
-# Who somebody is and what they may do, and where a transaction begins, ends and what holds in it.
-_NOT_COUNTED = re.compile(
-    r"FROM \"(django_session|auth_user|auth_permission|auth_group)\"|"
-    r'^SELECT "staff_tenant_scopes"."tenant_id" (AS|FROM)|'
-    r"^(SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|SET LOCAL)|set_config\('statement_timeout'",
-    re.DOTALL,
-)
 
 
 def tenant(number: int) -> str:
@@ -145,7 +134,7 @@ def asked(client: Client, user: User, path: str) -> list[str]:
         response = client.get(path)
     # What belongs to no tenant is hidden from those who are limited to some.
     assert response.status_code in (200, 403, 404) if user.username == "eve" else response.status_code == 200
-    return [each["sql"] for each in queries if not _NOT_COUNTED.search(each["sql"])]
+    return counted(queries)
 
 
 def assert_within(budget: int, client: Client, roles: list[User], model: type[Model], rest: str = "") -> None:
@@ -164,6 +153,22 @@ def assert_within(budget: int, client: Client, roles: list[User], model: type[Mo
     assert max(seen["eve"]) <= max(seen["ann"])
 
 
+def assert_as_often(budget: int, client: Client, roles: list[User], path: str) -> None:
+    """With few tenants and with many."""
+    seen = set()
+    for first, last in ((0, FEW), (FEW, MANY)):
+        for number in range(first, last):
+            for make in (an_event, an_attempt, an_action, MAKE[TenantBacklog], MAKE[TenantPolicy], MAKE[TenantCircuit]):
+                make(number)
+        a_count(0)
+        asked(client, roles[0], path)
+        for user in roles:
+            found = asked(client, user, path)
+            assert len(found) <= budget, "\n".join(found)
+            seen.add(len(found))
+    assert len(seen) == 1, seen
+
+
 def path(model: type[Model], rest: str = "") -> str:
     return f"/admin/{model._meta.app_label}/{model._meta.model_name}/{rest}"
 
@@ -176,3 +181,19 @@ def test_a_list_keeps_to_its_budget(client: Client, roles: list[User], model: ty
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_a_page_keeps_to_its_budget(client: Client, roles: list[User], model: type[Model]) -> None:
     assert_within(PAGE_BUDGET, client, roles, model, "{pk}/change/")
+
+
+@pytest.mark.parametrize(
+    ("page", "budget"),
+    [
+        ("/admin/", OVERVIEW_BUDGET),
+        ("/admin/outbox/overview/", OVERVIEW_BUDGET),
+        ("/admin/outbox/overview/live/figures/", FRAGMENT_BUDGET),
+        ("/admin/outbox/overview/live/charts/", FRAGMENT_BUDGET),
+        ("/admin/outbox/tenant/tenant-001/", PAGE_BUDGET),
+        ("/admin/outbox/tenant/tenant-001/live/figures/", FRAGMENT_BUDGET),
+        ("/admin/outbox/tenant/tenant-001/live/charts/", FRAGMENT_BUDGET),
+    ],
+)
+def test_what_refreshes_itself_keeps_to_its_budget(client: Client, roles: list[User], page: str, budget: int) -> None:
+    assert_as_often(budget, client, roles, page)
