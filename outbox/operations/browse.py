@@ -24,6 +24,9 @@ MOST_LOOKED_AT = 20_000
 KEY_WINDOW = timedelta(days=1)
 """No index knows the partition keys of pending and sent events: this much of a tenant's time is looked through."""
 
+OUT_OF_ORDER = 1_000
+"""Numbers are drawn before rows are stamped: so many more are looked at than are as old as is asked."""
+
 Direction = Literal["older", "newer"]
 _EVERYTHING = "true"
 _LAST_ID = 2**63 - 1
@@ -161,13 +164,23 @@ class _Look:
     def _statement(self) -> tuple[str, dict[str, Any]]:
         tenant, time, number = _EDGES[self._direction]
         if self._by_number:
-            return "browse_numbers", {"number": number if self._place is None else self._place}
+            return "browse_numbers", {"number": self._start() if self._place is None else self._place}
         place = self._place if isinstance(self._place, Place) else None
         if self._tenants is not None:
             return "browse_tenants", self._places(self._tenants, place)
         if place is not None:
             tenant, time, number = place.tenant_id, str(place.created_at), place.event_id
         return "browse_statuses", {"tenant": tenant, "time": time, "number": number}
+
+    def _start(self) -> int:
+        """Where events begin to be as old as is asked, instead of at the newest."""
+        if self._direction == "newer" or self._filter.created_before is None:
+            return _EDGES[self._direction][2]
+        with connections[self._alias].cursor() as cursor:
+            cursor.execute(sql.load("number_at"), {"at": self._filter.created_before})
+            ((found,),) = cursor.fetchall()
+        self._place = _LAST_ID if found is None else int(found) + OUT_OF_ORDER
+        return self._place
 
     def _places(self, tenants: tuple[str, ...], place: Place | None) -> dict[str, Any]:
         """Where each tenant's events begin: behind the place, which is within one of them."""

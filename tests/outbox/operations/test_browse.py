@@ -160,3 +160,18 @@ def test_a_number_that_no_page_has_named_is_refused() -> None:
 def test_a_partition_key_is_one_of_a_tenant() -> None:
     with pytest.raises(InvalidFilter, match="name the tenant"):
         Filter(partition_key="17")
+
+
+def test_of_all_events_the_old_ones_are_found_behind_any_number_of_newer_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [event(second).pk for second in range(40)]
+    OutboxEvent.objects.filter(pk__in=rows[3:30:2]).delete()
+    monkeypatch.setattr(browsing, "MOST_LOOKED_AT", 5)
+    monkeypatch.setattr(browsing, "OUT_OF_ORDER", 1)
+    for second in (0, 1, 3, 4, 17, 39, 100):
+        before = BEGAN + timedelta(seconds=second)
+        expected = OutboxEvent.objects.filter(created_at__lt=before).order_by("-id").values_list("pk", flat=True)
+        assert ids(browse(Filter(created_before=before), limit=4)) == list(expected[:4])
+
+
+def test_of_no_events_none_are_old() -> None:
+    assert ids(browse(Filter(created_before=BEGAN))) == []
