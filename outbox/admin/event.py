@@ -12,13 +12,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import Truncator
 
+from circuits.console import scope
 from circuits.console.lists import MOST_LISTED, ReadOnlyAdmin
 from outbox.admin.decisions import DECISIONS, Decision, DecisionForm, named
 from outbox.admin.event_list import EventChangeList
 from outbox.admin.event_page import EventPage
 from outbox.admin.operator import operator
 from outbox.models import OutboxEvent
-from outbox.operations.filters import InvalidFilter
+from outbox.operations.filters import Filter, InvalidFilter
 from outbox.templatetags.outbox_console import clock, moment
 
 
@@ -108,7 +109,8 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
 
     def _ask(self, request: HttpRequest, decision: Decision, form: DecisionForm) -> HttpResponse:
         try:
-            found = decision.preview(named(form["ids"].value() or ""), using=self.get_queryset(request).db)
+            given = _existing(request, named(form["ids"].value() or ""))
+            found = decision.preview(given, using=self.get_queryset(request).db)
             sent = found.skipped.get("sent", 0)
         except InvalidFilter as error:
             raise Http404(str(error)) from error
@@ -129,7 +131,7 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
 
     def _do(self, request: HttpRequest, decision: Decision, form: DecisionForm) -> HttpResponse:
         done = decision.do(
-            form.cleaned_data["ids"],
+            _existing(request, form.cleaned_data["ids"]),
             by=operator(request),
             reason=form.cleaned_data["reason"],
             using=self.get_queryset(request).db,
@@ -146,3 +148,9 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
         if url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
             return back
         return reverse("admin:outbox_outboxevent_changelist")
+
+
+def _existing(request: HttpRequest, given: Filter) -> Filter:
+    """Events of other tenants are nobody's, however they are named."""
+    tenants = scope.tenants_of(request)
+    return given if tenants is None else given.narrowed(tenants=tuple(sorted(tenants)))

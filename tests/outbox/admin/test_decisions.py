@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
+from circuits.models import StaffTenantScope
 from outbox.models import EventStatus, OperatorAction, OutboxAttempt, OutboxEvent
 from tests.outbox.operations.rows import event, failed, status
 
@@ -81,6 +82,20 @@ def test_without_the_right_to_view_nothing_is_done(client: Client) -> None:
     client.force_login(user_with("replay_outboxevent"))
     assert confirm(client, "replay", row).status_code == 403
     assert status(row) == "failed"
+
+
+@pytest.mark.parametrize(("verb", "becomes"), VERBS)
+def test_events_of_other_tenants_are_left_alone_and_not_told_of(client: Client, verb: str, becomes: str) -> None:
+    own, other = failed(), failed(tenant_id="zeta")
+    user = user_with(f"{verb}_outboxevent", "view_outboxevent")
+    StaffTenantScope.objects.create(user=user, tenant_id="acme")
+    client.force_login(user)
+    page = client.get(f"{LIST}decide/{verb}/?ids={own.pk},{other.pk}").text
+    assert "1 event of 1 tenant" in page
+    confirm(client, verb, own, other)
+    assert (status(own), status(other)) == (becomes, "failed")
+    (action,) = OperatorAction.objects.all()
+    assert action.tenants == ["acme"]
 
 
 def test_strangers_are_sent_to_the_login(client: Client) -> None:
