@@ -33,11 +33,11 @@ Minutes = Mapping[int, Mapping[str, Counts]]
 class Ledger:
     """Safe for threads."""
 
-    dropped: int = 0
-    """Minutes forgotten."""
     _minutes: dict[int, dict[str, Counts]] = field(default_factory=dict)
     _seats: dict[str, int] = field(default_factory=dict)
     """The tenants that have a row of their own, and their last minute."""
+    _cleared: int = 0
+    """The minute in which seats were last cleared."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, job: Settle) -> None:
@@ -46,7 +46,10 @@ class Ledger:
             return
         minute = job.at // MINUTE_US
         with self._lock:
-            rows = self._minutes.setdefault(minute, {})
+            rows = self._minutes.get(minute)
+            if rows is None:
+                rows = self._minutes[minute] = {}
+                self._forget_old()
             for lane in job.acknowledged:
                 row = rows.get(lane.tenant) or self._row(rows, lane.tenant, minute)
                 row.sent += len(lane.ids)
@@ -70,9 +73,11 @@ class Ledger:
                 for tenant, counts in rows.items():
                     mine.setdefault(tenant, Counts())
                     mine[tenant] += counts
-            for minute in sorted(self._minutes)[:-MOST_MINUTES]:
-                del self._minutes[minute]
-                self.dropped += 1
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        for minute in sorted(self._minutes)[:-MOST_MINUTES]:
+            del self._minutes[minute]
 
     def _row(self, rows: dict[str, Counts], tenant: str, minute: int) -> Counts:
         name = tenant if tenant in rows or self._has_seat(tenant, minute) else OTHER_TENANTS
@@ -83,15 +88,17 @@ class Ledger:
 
     def _has_seat(self, tenant: str, minute: int) -> bool:
         if tenant not in self._seats and len(self._seats) >= MOST_TENANTS:
-            self._clear_seats(minute)
+            # Once a minute: there may be thousands who ask.
+            if minute != self._cleared:
+                self._clear_seats(minute)
             if len(self._seats) >= MOST_TENANTS:
                 return False
         self._seats[tenant] = minute
         return True
 
     def _clear_seats(self, minute: int) -> None:
-        if min(self._seats.values()) < minute - SEAT_MINUTES:
-            self._seats = {name: last for name, last in self._seats.items() if last >= minute - SEAT_MINUTES}
+        self._cleared = minute
+        self._seats = {name: last for name, last in self._seats.items() if last >= minute - SEAT_MINUTES}
 
 
 def _add_latencies(latency: list[int], spans: Iterable[Span], at: int) -> None:

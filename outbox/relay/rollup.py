@@ -50,9 +50,15 @@ class Rollup:
 
     def _work(self) -> None:
         while not self._stop.wait(self._every):
-            self.flush()
+            self._flush()
         if not self._abandoned:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
             self.flush()
+        except Exception:
+            logger.exception("What happened in the last minutes could not be written down.")
 
     def flush(self) -> None:
         """Write what has come together, a minute at a time."""

@@ -49,7 +49,10 @@ class Steering:
     ) -> None:
         self._settings = conf.get()
         self._wake = wake
+        ledger = ledger or Ledger()
+        self.tally, self.rollup = Tally(ledger), Rollup(ledger)
         with ExitStack() as opened:
+            opened.callback(self.rollup.abandon)
             self.watcher = Watcher(relay_id=relay_id, known=lambda: self.tenure.known(), wake=wake.set)
             opened.callback(self.watcher.abandon)
             self.tenure = Tenure(connection=connection, relay_id=relay_id, db_now=db_now)
@@ -59,9 +62,6 @@ class Steering:
             opened.callback(self.desk.abandon)
             self.settler = Settler(owner=relay_id, wake=wake.set, judge=Judge().judge, tell=self.desk.tell)
             opened.callback(self.settler.abandon)
-            ledger = ledger or Ledger()
-            self.tally, self.rollup = Tally(ledger), Rollup(ledger)
-            opened.callback(self.rollup.abandon)
             self.watcher.start()
             self.rollup.start()
             self._opened = opened.pop_all()

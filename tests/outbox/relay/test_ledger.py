@@ -120,3 +120,25 @@ def test_nothing_is_lost_between_threads() -> None:
     writer.join()
     written.append(sent(ledger))
     assert sum(n for rows in written for tenants in rows.values() for n in tenants.values()) == 2_000
+
+
+def test_thousands_without_a_row_do_not_look_for_one_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_TENANTS", 1)
+    ledger, cleared = Ledger(), list[int]()
+    clear = Ledger._clear_seats
+
+    def counting(self: Ledger, minute: int) -> None:
+        cleared.append(minute)
+        clear(self, minute)
+
+    monkeypatch.setattr(Ledger, "_clear_seats", counting)
+    for minute in (MINUTE, MINUTE + 1):
+        ledger.add(settle(*[(f"t{n}", 1) for n in range(50)], minute=minute))
+    assert cleared == [MINUTE, MINUTE + 1]
+
+
+def test_minutes_that_nobody_takes_do_not_pile_up() -> None:
+    ledger = Ledger()
+    for minute in range(MOST_MINUTES + 5):
+        ledger.add(settle(("acme", 1), minute=minute))
+    assert list(sent(ledger)) == list(range(5, MOST_MINUTES + 5))

@@ -201,6 +201,25 @@ def test_what_came_together_is_written_on_a_rhythm(tables: Tables, ledger: Ledge
     writer.close()
 
 
+def test_what_nobody_expected_is_logged_and_writing_goes_on(
+    tables: Tables, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write, calls = rollup._write, list[int]()
+
+    def stumble(session: Any, minute: int, counts: Any) -> None:
+        calls.append(minute)
+        if len(calls) == 1:
+            raise RuntimeError("unexpected")
+        write(session, minute, counts)
+
+    monkeypatch.setattr(rollup, "_write", stumble)
+    writer = Rollup(ledger, every=0.01)
+    writer.start()
+    wait_until(lambda: total(tables, "acme") == 3)
+    writer.close()
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
 def test_the_rest_is_written_at_the_end(tables: Tables, ledger: Ledger) -> None:
     writer = Rollup(ledger, every=NEVER)
     writer.start()
