@@ -27,11 +27,14 @@ def _look_forever() -> None:
 
 
 def look_once() -> int:
-    """How many were found. Leaves no session behind, and a database that does not answer does not stop it."""
+    """How many were found. Leaves no session behind; no database and no queue that fails stops it."""
     try:
         return offer_lost()
     except DatabaseError:
         logger.debug("Jobs could not be looked at.", exc_info=True)
-        return 0
+    except Exception:
+        # The outermost catch of the watch: without it jobs would be lost until a restart.
+        logger.exception("Jobs could not be looked at.")
     finally:
         connections.close_all()
+    return 0

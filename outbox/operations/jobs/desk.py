@@ -69,7 +69,7 @@ def start(
             preview_more=expected_more,
         )
         record(job, "job_started", by=by, reason=reason, after={"state": JobState.QUEUED.value})
-        transaction.on_commit(lambda: offer(job.pk, using=alias), using=alias)
+        transaction.on_commit(lambda: offer(job.pk, using=alias), using=alias, robust=True)
     return job.pk
 
 
@@ -100,7 +100,7 @@ def move(
         states = {"before": {"state": before.value}, "after": {"state": target.value}}
         record(job, _RECORDED[action], by=by, reason=reason, **states)
         if action is Action.RESUME:
-            transaction.on_commit(lambda: offer(job_id, using=alias), using=alias)
+            transaction.on_commit(lambda: offer(job_id, using=alias), using=alias, robust=True)
 
 
 def find(

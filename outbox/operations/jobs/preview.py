@@ -78,4 +78,5 @@ def preview(
 def _page(asked: Filter, after: str | None, alias: str) -> Page:
     with transaction.atomic(using=alias):
         lower_statement_timeout(connections[alias], milliseconds=STATEMENT_TIMEOUT // timedelta(milliseconds=1))
-        return page(asked, limit=CHUNK, after=after, using=alias)
+        # One less than is read at a time: whether there are more is seen at one event more.
+        return page(asked, limit=CHUNK - 1, after=after, using=alias)

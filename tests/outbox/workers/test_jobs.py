@@ -76,9 +76,10 @@ def test_a_job_whose_task_was_lost_is_found(qcluster: ManageProcess, dead_letter
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_does_not_answer_stops_no_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OperationalError("down"), RuntimeError("the queue is elsewhere")])
+def test_nothing_stops_the_watch(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def down() -> int:
-        raise OperationalError("down")
+        raise error
 
     monkeypatch.setattr(jobs, "offer_lost", down)
     assert jobs.look_once() == 0

@@ -118,7 +118,7 @@ def test_a_preview_counts_what_would_be_changed() -> None:
 def test_a_preview_stops_at_its_cap_and_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     for second in range(5):
         failed(second)
-    monkeypatch.setattr(previewing, "CHUNK", 2)
+    monkeypatch.setattr(previewing, "CHUNK", 3)
     times = iter([0.0, 100.0])
     found = preview(JobVerb.REPLAY, DEAD, clock=lambda: next(times))
     assert found is not None and (found.events, found.more) == (2, True)

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from outbox.models import EventStatus, JobState, JobVerb, OperatorAction, OutboxEvent, OutboxJob, TenantPolicy
 from outbox.models.functions import ClockTimestamp
-from outbox.operations import audit, bulk
+from outbox.operations import audit, bulk, listing
 from outbox.operations.filters import Filter
 from outbox.operations.jobs import desk
 from outbox.operations.jobs import work as working
@@ -144,7 +144,7 @@ def test_a_job_keeps_below_the_rate_of_a_tenant() -> None:
 
 def test_what_no_index_answers_is_searched_for_without_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(working, "MOST_READ", 10)
-    monkeypatch.setattr(bulk, "page", partial(bulk.page, most=10))
+    monkeypatch.setattr(bulk, "page", partial(listing.page, most=10))
     for second in range(30):
         event(second, topic="other")
     event(30, topic="rare")
