@@ -197,3 +197,15 @@ def test_a_page_keeps_to_its_budget(client: Client, roles: list[User], model: ty
 )
 def test_what_refreshes_itself_keeps_to_its_budget(client: Client, roles: list[User], page: str, budget: int) -> None:
     assert_as_often(budget, client, roles, page)
+
+
+def test_the_figures_of_a_job_keep_to_the_budget_of_a_fragment(client: Client, roles: list[User]) -> None:
+    assert_within(FRAGMENT_BUDGET, client, roles, OutboxJob, "{pk}/figures/")
+
+
+def test_steering_a_job_keeps_to_the_budget_of_a_page(client: Client, roles: list[User]) -> None:
+    assert_within(PAGE_BUDGET, client, roles, OutboxJob, "{pk}/move/pause/")
+
+
+def test_groups_of_dead_letters_keep_to_the_budget_of_a_list(client: Client, roles: list[User]) -> None:
+    assert_as_often(LIST_BUDGET, client, roles, path(OutboxJob, "dead-letters/"))
