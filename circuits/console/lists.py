@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin import helpers
 from django.core.paginator import Paginator
 from django.db import router
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from django.urls import URLPattern
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from circuits.console import limits, scope
 
@@ -62,6 +66,15 @@ class BoundedAdmin(AnyModelAdmin):
             narrower=self.narrower,
         )
         return URLPattern(pattern.pattern, view, pattern.default_args, pattern.name)
+
+    def action_checkbox(self, obj: Any) -> SafeString:
+        """As Django has it, without a template for each row: those took a third of a page's time."""
+        return format_html(
+            '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
+            helpers.ACTION_CHECKBOX_NAME,
+            obj.pk,
+            gettext("Select this object for an action - {}").format(obj),
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return scope.limited(super().get_queryset(request), request, field=self.tenant_field)

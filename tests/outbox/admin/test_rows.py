@@ -137,7 +137,7 @@ def test_the_list_does_not_read_payloads_and_does_not_count(staff: Client, rows:
     assert about_events
     assert not any('"payload"' in statement for statement in about_events)
     assert not any("COUNT" in statement.upper() for statement in about_events)
-    assert any("LIMIT 101" in statement for statement in about_events)
+    assert any("LIMIT 51" in statement for statement in about_events)
 
 
 def test_the_newest_event_comes_first(staff: Client) -> None:
