@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, transaction
 
 from outbox.models import EventStatus, JobVerb, OperatorAction, OutboxJob
 from outbox.models.functions import ClockTimestamp
+from outbox.operations import listing
 from outbox.operations.audit import NoReason
 from outbox.operations.filters import Filter, InvalidFilter
 from outbox.operations.jobs import desk
@@ -133,6 +135,22 @@ def test_a_preview_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(previewing, "page", busy)
     assert preview(JobVerb.REPLAY, DEAD) is None
+
+
+def test_a_preview_that_breaks_off_says_what_it_has_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in range(5):
+        failed(second)
+    monkeypatch.setattr(previewing, "CHUNK", 3)
+    pages = iter([listing.page])
+
+    def busy_at_the_second(*given: Any, **how: Any) -> Any:
+        if (first := next(pages, None)) is None:
+            raise OperationalError("canceling statement due to statement timeout")
+        return first(*given, **how)
+
+    monkeypatch.setattr(previewing, "page", busy_at_the_second)
+    found = preview(JobVerb.REPLAY, DEAD)
+    assert found is not None and (found.events, found.more) == (2, True)
 
 
 def test_jobs_that_have_been_over_for_long_are_deleted() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import django_q.tasks
 import pytest
+from django.apps import apps
 from django.db import OperationalError
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
@@ -72,3 +73,9 @@ def test_a_queue_that_takes_nothing_is_not_the_callers_trouble(
         job_id = started()
     assert job(job_id).state == "queued"
     assert "could not be queued" in caplog.text
+
+
+def test_without_django_q_jobs_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps, "is_installed", lambda _: False)
+    queue.offer(started(), using="default")
+    assert queued() == []

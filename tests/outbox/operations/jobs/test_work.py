@@ -169,6 +169,33 @@ def test_within_a_batch_nothing_more_is_changed(action: Action) -> None:
     assert work(job_id) is Outcome.NOT_OURS
 
 
+def test_a_slow_job_hears_of_a_cancel_while_it_rests() -> None:
+    for second in range(3):
+        failed(second)
+    clock, job_id = Clock(), started(rate=0.1)
+
+    def cancel_in_the_end() -> None:
+        if len(clock.slept) == 3:
+            desk.move(job_id, Action.CANCEL, by=ANN, reason="enough")
+
+    clock.at_sleep = cancel_in_the_end
+    assert work(job_id, clock=clock) is Outcome.STOPPED
+    assert (job(job_id).done, clock.slept) == (1, [1.0] * 3)
+
+
+def test_an_error_of_a_job_that_was_cancelled_meanwhile_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed()
+    job_id = started()
+
+    def cancel_and_break(*_: Any, **__: Any) -> None:
+        desk.move(job_id, Action.CANCEL, by=ANN, reason="enough")
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(working, "step", cancel_and_break)
+    assert work(job_id) is Outcome.STOPPED
+    assert (job(job_id).state, job(job_id).error) == ("cancelled", "")
+
+
 def test_a_paused_job_goes_on_where_it_stopped() -> None:
     rows = [failed(second) for second in range(6)]
     clock, job_id = Clock(), started(rate=2)
