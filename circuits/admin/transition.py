@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from circuits.console.badges import badge
 from circuits.console.lists import ReadOnlyAdmin
 from circuits.models import CircuitTransition
 
@@ -16,8 +17,8 @@ class TransitionAdmin(ReadOnlyAdmin):
         "at",
         "tenant_id",
         "name",
-        "from_state",
-        "to_state",
+        "state_before",
+        "state_after",
         "why",
         "by",
         "reason",
@@ -28,6 +29,14 @@ class TransitionAdmin(ReadOnlyAdmin):
     sortable_by = ()
     search_fields = ("tenant_id",)
     search_help_text = "A tenant, or a tenant and the name of a circuit: acme publish."
+
+    @admin.display(description="from")
+    def state_before(self, change: CircuitTransition) -> str:
+        return badge(change.from_state)
+
+    @admin.display(description="to")
+    def state_after(self, change: CircuitTransition) -> str:
+        return badge(change.to_state)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CircuitTransition], search_term: str

@@ -191,6 +191,16 @@ def test_a_decision_asks_for_a_reason_and_is_recorded(staff: Client, verb: str, 
     assert LogEntry.objects.get().object_id == str(circuit.pk)
 
 
+@pytest.mark.parametrize(("back", "leads_to"), [("/admin/?span=1h", "/admin/?span=1h"), ("//evil.example/", "")])
+def test_a_decision_leads_back_to_the_page_of_this_host_that_it_was_asked_from(
+    staff: Client, back: str, leads_to: str
+) -> None:
+    circuit = opened()
+    expected = leads_to or page(circuit)
+    assert f'name="back" value="{expected}"' in staff.get(decide(circuit, "reset"), {"back": back}).text
+    assert staff.post(decide(circuit, "reset"), {"reason": "x", "back": back})["Location"] == expected
+
+
 def test_looking_at_a_decision_decides_nothing(staff: Client) -> None:
     circuit = opened()
     for verb in VERBS:

@@ -73,6 +73,13 @@ def test_the_policy_is_shown_and_leads_to_its_form(staff: Client) -> None:
     assert "/admin/outbox/tenantpolicy/acme/change/" in page
 
 
+def test_the_form_of_the_policy_leads_back_to_the_page(staff: Client) -> None:
+    for tenant_id in ("acme", "*"):
+        TenantPolicy.objects.create(tenant_id=tenant_id)
+    assert f'href="{PAGE}"' in staff.get("/admin/outbox/tenantpolicy/acme/change/").text
+    assert "Page of the tenant" not in staff.get("/admin/outbox/tenantpolicy/*/change/").text
+
+
 def test_circuits_say_what_holds_and_what_moved_them(staff: Client) -> None:
     circuit = TenantCircuit.objects.create(
         tenant_id="acme", name="publish", state="open", open_until=timezone.now() + timedelta(minutes=5), trips=2
