@@ -42,6 +42,9 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EventChangeList]:
         return EventChangeList
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Outbox events", **(extra_context or {})})
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxEvent]:
         rows: QuerySet[OutboxEvent] = super().get_queryset(request)
         return rows.defer("payload", "headers")

@@ -109,6 +109,7 @@ def test_what_cannot_be_asked_is_said_and_nothing_is_listed(staff: Client, query
     assert response.status_code == 200
     assert said in response.text
     assert "errornote" in response.text
+    assert "Replay everything matching" not in response.text
     assert ids(response.text) == []
 
 
