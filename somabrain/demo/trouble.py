@@ -23,10 +23,9 @@ _numbers = itertools.count(1)
 
 def prepare() -> None:
     """The tenant's circuit begins anew, with thresholds that suit somebody who watches."""
-    circuit = {"tenant_id": TENANT, "name": NAME, "by": "demo"}
     intervals = {"reset_interval": PROBE_SECONDS, "max_reset_interval": PROBE_SECONDS}
-    thresholds.configure(**circuit, reason="somebody watches", changes=intervals)
-    steering.reset(**circuit, reason="the demo begins")
+    thresholds.configure(tenant_id=TENANT, name=NAME, by="demo", reason="somebody watches", changes=intervals)
+    steering.reset(tenant_id=TENANT, name=NAME, by="demo", reason="the demo begins")
 
 
 def receive(application: Application) -> None:
