@@ -16,8 +16,11 @@ from typing import Any, Protocol
 from outbox import conf, sql
 from outbox.latency import trimmed
 from outbox.models.names import EVERY_TENANT, OTHER_TENANTS
+from outbox.models.series import STEPS
 
 MOST_TENANTS = 1_000
+MINUTES_HOURS = 2
+"""Longer charts are drawn from quarters of an hour."""
 PRUNE_ROWS = 5_000
 """Deleted at a time, after each count."""
 
@@ -89,5 +92,7 @@ def write_waiting(session: Executes, *, taken_at: datetime, waiting: Iterable[tu
 
 
 def prune(session: Executes) -> None:
-    """Delete some of what is older than `OUTBOX_SERIES_HOURS`."""
-    session.execute(sql.load("prune_minutes"), {"hours": conf.get().series_hours, "limit": PRUNE_ROWS})
+    """Delete some of what is over: minutes after `MINUTES_HOURS`, quarters after `OUTBOX_SERIES_HOURS`."""
+    longest = conf.get().series_hours
+    for step, hours in zip(STEPS, (min(MINUTES_HOURS, longest), longest), strict=True):
+        session.execute(sql.load("prune_minutes"), {"step": step, "hours": hours, "limit": PRUNE_ROWS})

@@ -31,7 +31,12 @@ class Span(StrEnum):
     @property
     def step(self) -> timedelta:
         """From one point to the next."""
-        return timedelta(minutes=15 if self is Span.DAY else 1)
+        return timedelta(minutes=self.minutes)
+
+    @property
+    def minutes(self) -> int:
+        """The step; there are rows for each minute and for each quarter of an hour."""
+        return 15 if self is Span.DAY else 1
 
     @property
     def points(self) -> int:
@@ -82,7 +87,7 @@ def read_points(*, span: Span, tenants: Collection[str] | None, alias: str) -> t
     """`series` inside a transaction of `quick`."""
     params = {
         "tenants": [EVERY_TENANT] if tenants is None else sorted(set(tenants)),
-        "step": span.step,
+        "minutes": span.minutes,
         "points": span.points,
     }
     rows = _query("series", params, alias)
@@ -92,7 +97,7 @@ def read_points(*, span: Span, tenants: Collection[str] | None, alias: str) -> t
 def read_sparks(*, tenants: Collection[str], span: Span, alias: str) -> dict[str, tuple[int, ...]]:
     """`sparklines` inside a transaction of `quick`."""
     lines = {tenant: [0] * span.points for tenant in tenants}
-    params = {"tenants": sorted(lines), "step": span.step, "points": span.points}
+    params = {"tenants": sorted(lines), "minutes": span.minutes, "points": span.points}
     for tenant, ago, sent in _query("sparklines", params, alias):
         lines[tenant][-1 - ago] = sent
     return {tenant: tuple(line) for tenant, line in lines.items()}

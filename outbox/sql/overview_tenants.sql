@@ -14,7 +14,7 @@ WITH clock AS MATERIALIZED (
 ), lately AS MATERIALIZED (
     SELECT m.tenant_id, sum(m.failed_attempts * part.counts) AS failed_attempts, sum(m.sent * part.counts) AS sent
     FROM clock
-    JOIN outbox_minutes m ON m.minute IN (clock.minute, clock.minute - interval '1 minute')
+    JOIN outbox_minutes m ON m.step = 1 AND m.minute IN (clock.minute, clock.minute - interval '1 minute')
     CROSS JOIN LATERAL (SELECT CASE WHEN m.minute = clock.minute THEN 1 ELSE clock.before END AS counts) part
     WHERE m.tenant_id NOT IN ('*', '_other')
       AND (%(tenants)s::text[] IS NULL OR m.tenant_id = ANY (%(tenants)s::text[]))

@@ -1,11 +1,12 @@
 -- What happened to some tenants' events, step by step: those asked for and one before, each with a row. By primary key. For
--- all tenants together `*` is asked for. What waits is that of the last minute of the step in which somebody counted; a
+-- all tenants together `*` is asked for. What waits is that of the step's last count; a
 -- tenant without a row had nothing then, unless there were too many tenants for rows of their own.
 -- now() is that of the transaction, so that all that is read in it is of the same steps.
 SELECT step.at, coalesce(total.sent, 0), coalesce(total.failed, 0), coalesce(total.discarded, 0),
        coalesce(total.replayed, 0), waits.waiting, total.latency
 FROM (
-    SELECT date_bin(%(step)s, now(), timestamptz '2000-01-01 00:00:00+00') - n * %(step)s::interval AS at
+    SELECT date_bin(%(minutes)s * interval '1 minute', now(), timestamptz '2000-01-01 00:00:00+00')
+           - n * %(minutes)s * interval '1 minute' AS at
     FROM generate_series(0, %(points)s) n
 ) step
 CROSS JOIN LATERAL (
@@ -19,22 +20,19 @@ CROSS JOIN LATERAL (
                sum(m.latency[21]), sum(m.latency[22]), sum(m.latency[23]), sum(m.latency[24])
            ]::bigint[] AS latency
     FROM outbox_minutes m
-    WHERE m.tenant_id = ANY (%(tenants)s::text[]) AND m.minute >= step.at AND m.minute < step.at + %(step)s
+    WHERE m.tenant_id = ANY (%(tenants)s::text[]) AND m.step = %(minutes)s AND m.minute = step.at
 ) total
-LEFT JOIN LATERAL (
-    SELECT c.minute FROM outbox_minutes c
-    WHERE c.tenant_id = '*' AND c.minute >= step.at AND c.minute < step.at + %(step)s AND c.waiting IS NOT NULL
-    ORDER BY c.minute DESC LIMIT 1
-) counted ON true
+LEFT JOIN outbox_minutes counted ON counted.tenant_id = '*' AND counted.step = %(minutes)s
+    AND counted.minute = step.at AND counted.waiting IS NOT NULL
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN counted.minute IS NULL THEN NULL
         WHEN count(w.waiting) < cardinality(%(tenants)s::text[]) AND EXISTS (
-            SELECT FROM outbox_minutes o WHERE o.tenant_id = '_other' AND o.minute = counted.minute AND o.waiting > 0
+            SELECT FROM outbox_minutes o WHERE o.tenant_id = '_other' AND o.step = %(minutes)s AND o.minute = step.at AND o.waiting > 0
         ) THEN NULL
         ELSE coalesce(sum(w.waiting), 0)::bigint
     END AS waiting
     FROM outbox_minutes w
-    WHERE w.tenant_id = ANY (%(tenants)s::text[]) AND w.minute = counted.minute
+    WHERE w.tenant_id = ANY (%(tenants)s::text[]) AND w.step = %(minutes)s AND w.minute = step.at
 ) waits
 ORDER BY step.at

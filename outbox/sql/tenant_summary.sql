@@ -54,7 +54,7 @@ CROSS JOIN LATERAL (
     SELECT coalesce(sum(m.sent * part.counts), 0) AS sent, coalesce(sum(m.failed_attempts * part.counts), 0) AS failed_attempts
     FROM date_bin('1 minute', now(), timestamptz '2000-01-01 00:00:00+00') AS now_minute
     JOIN outbox_minutes m
-        ON m.tenant_id = given.tenant_id AND m.minute IN (now_minute, now_minute - interval '1 minute')
+        ON m.tenant_id = given.tenant_id AND m.step = 1 AND m.minute IN (now_minute, now_minute - interval '1 minute')
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN m.minute = now_minute THEN 1

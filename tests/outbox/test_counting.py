@@ -235,7 +235,7 @@ def test_a_count_says_what_waits_in_its_minute(tables: Tables, session: Session)
     tables.add("k", status="scheduled", available_at="2100-01-01")
     tables.add("k", tenant="dead", status="failed")
     counted(tables, session)
-    rows = tables.execute("SELECT tenant_id, waiting FROM outbox_minutes")
+    rows = tables.execute("SELECT tenant_id, waiting FROM outbox_minutes WHERE step = 1")
     assert {row["tenant_id"]: row["waiting"] for row in rows} == {"acme": 3, "*": 3}
 
 

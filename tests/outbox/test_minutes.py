@@ -27,7 +27,7 @@ def session(tables: Tables) -> Iterator[Session]:
 
 
 def stored(tables: Tables, column: str) -> dict[str, Any]:
-    rows = tables.execute("SELECT * FROM outbox_minutes WHERE minute = %(minute)s", minute=MINUTE)
+    rows = tables.execute("SELECT * FROM outbox_minutes WHERE step = 1 AND minute = %(minute)s", minute=MINUTE)
     return {row["tenant_id"]: row[column] for row in rows}
 
 
@@ -81,8 +81,21 @@ def test_without_a_minute_it_is_the_present_one(tables: Tables, session: Session
     minutes.add(session, {"a": Counts(replayed=1)})
     assert tables.one(
         "SELECT bool_and(minute > clock_timestamp() - interval '70 seconds' AND extract(second FROM minute) = 0)"
-        " FROM outbox_minutes"
+        " FROM outbox_minutes WHERE step = 1"
     )
+
+
+def test_a_quarter_of_an_hour_has_the_sum_of_its_minutes(tables: Tables, session: Session) -> None:
+    for number, sent in ((NUMBER, 1), (NUMBER + 14, 2), (NUMBER + 15, 4)):
+        minutes.add(session, {"a": Counts(sent=sent, latency=[0, sent])}, minute=number)
+    waiting(session, a=9)
+    waiting(session, at=MINUTE + timedelta(minutes=3), a=5)
+    rows = tables.execute("SELECT * FROM outbox_minutes WHERE step = 15 AND tenant_id = 'a' ORDER BY minute")
+    assert [(row["minute"], row["sent"], row["latency"]) for row in rows] == [
+        (MINUTE, 3, [0, 3]),
+        (MINUTE + timedelta(minutes=15), 4, [0, 4]),
+    ]
+    assert [row["waiting"] for row in rows] == [5, None]
 
 
 # What waits
@@ -112,8 +125,10 @@ def test_tenants_with_least_waiting_share_a_row_when_there_are_too_many(
     monkeypatch.setattr(minutes, "MOST_TENANTS", 2)
     waiting(session, a=5, b=9, c=1, d=2)
     assert stored(tables, "waiting") == {"a": 5, "b": 9, OTHER_TENANTS: 3, "*": 17}
-    waiting(session, a=5, b=9)
-    assert stored(tables, "waiting")[OTHER_TENANTS] == 0
+    waiting(session, b=9, c=8, d=7)
+    assert stored(tables, "waiting") == {"a": None, "b": 9, "c": 8, OTHER_TENANTS: 7, "*": 24}
+    waiting(session, b=9)
+    assert stored(tables, "waiting") == {"a": None, "b": 9, "c": 0, OTHER_TENANTS: 0, "*": 9}
 
 
 def test_rows_that_have_not_changed_are_not_touched(tables: Tables, session: Session) -> None:
@@ -125,19 +140,22 @@ def test_rows_that_have_not_changed_are_not_touched(tables: Tables, session: Ses
 
 
 def stored_versions(tables: Tables) -> dict[str, str]:
-    rows = tables.execute("SELECT tenant_id, ctid::text || xmin::text || xmax::text AS v FROM outbox_minutes")
+    rows = tables.execute(
+        "SELECT tenant_id, ctid::text || xmin::text || xmax::text AS v FROM outbox_minutes WHERE step = 1"
+    )
     return {row["tenant_id"]: row["v"] for row in rows}
 
 
 # Pruning
 
 
-def old(tables: Tables, hours: float, count: int = 1) -> None:
+def old(tables: Tables, hours: float, count: int = 1, *, step: int = 15) -> None:
     tables.execute(
-        "INSERT INTO outbox_minutes (tenant_id, minute, latency)"
-        " SELECT 'old-' || n || '-' || %(hours)s, clock_timestamp() - %(hours)s * interval '1 hour', '{}'"
+        "INSERT INTO outbox_minutes (tenant_id, step, minute, latency)"
+        " SELECT 'old-' || n || '-' || %(hours)s, %(step)s, clock_timestamp() - %(hours)s * interval '1 hour', '{}'"
         " FROM generate_series(1, %(count)s) n",
         hours=hours,
+        step=step,
         count=count,
     )
 
@@ -154,6 +172,14 @@ def test_what_is_over_is_deleted_a_part_at_a_time(
         minutes.prune(session)
         left.append(tables.one("SELECT count(*) FROM outbox_minutes"))
     assert left == [3, 1, 1]
+
+
+def test_minutes_go_before_quarters(tables: Tables, session: Session) -> None:
+    old(tables, minutes.MINUTES_HOURS + 1, step=1)
+    old(tables, minutes.MINUTES_HOURS - 1, count=2, step=1)
+    old(tables, 24, count=3)
+    minutes.prune(session)
+    assert tables.one("SELECT array_agg(step ORDER BY step) FROM outbox_minutes") == [1, 1, 15, 15, 15]
 
 
 def test_a_row_that_somebody_writes_is_deleted_the_next_time(tables: Tables, session: Session) -> None:

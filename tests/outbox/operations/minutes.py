@@ -25,9 +25,16 @@ def _now() -> datetime:
 
 
 def minute(tenant: str, ago: int = 0, **columns: Any) -> None:
-    """A row of so many minutes ago."""
-    values = {"latency": [], **columns}
-    MinuteCount.objects.create(tenant_id=tenant, minute=this_minute() - timedelta(minutes=ago), **values)
+    """A row of so many minutes ago, and what it adds to its quarter of an hour."""
+    values: dict[str, Any] = {"latency": [], **columns}
+    began = this_minute() - timedelta(minutes=ago)
+    MinuteCount.objects.create(tenant_id=tenant, minute=began, **values)
+    quarter, _ = MinuteCount.objects.get_or_create(
+        tenant_id=tenant, step=15, minute=began.replace(minute=began.minute // 15 * 15)
+    )
+    for name, value in values.items():
+        setattr(quarter, name, value if name in ("waiting", "latency") else getattr(quarter, name) + value)
+    quarter.save()
 
 
 def counted(tenants: Mapping[str, Mapping[str, Any]], *, seconds_ago: float = 0) -> None:

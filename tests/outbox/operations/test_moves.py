@@ -23,7 +23,7 @@ EVERYTHING = Filter(statuses=(EventStatus.PENDING, EventStatus.SCHEDULED, EventS
 
 def moves() -> Moves:
     """Discarded and replayed, by tenant."""
-    rows = MinuteCount.objects.values_list("tenant_id").annotate(Sum("discarded"), Sum("replayed"))
+    rows = MinuteCount.objects.filter(step=1).values_list("tenant_id").annotate(Sum("discarded"), Sum("replayed"))
     return {tenant: (discarded, replayed) for tenant, discarded, replayed in rows}
 
 

@@ -52,10 +52,11 @@ INSERT INTO circuits_tenant_circuits (tenant_id, name, state, open_until)
 SELECT 'tenant-' || n, 'publish', CASE WHEN n %% 20 = 0 THEN 'open' ELSE 'closed' END,
        CASE WHEN n %% 20 = 0 THEN now() + interval '1 day' END
 FROM generate_series(0, %(tenants)s - 1) n;
-INSERT INTO outbox_minutes (tenant_id, minute, sent, failed_attempts, waiting, latency)
+INSERT INTO outbox_minutes (tenant_id, step, minute, sent, failed_attempts, waiting, latency)
 SELECT CASE n %% 70 WHEN 0 THEN '*' ELSE 'tenant-' || n %% 70 END,
-       date_trunc('minute', now()) - n / 70 * interval '1 minute', 10, n %% 3, 5, '{0,0,4,6}'
-FROM generate_series(0, %(minutes)s - 1) n
+       step, date_bin(step * interval '1 minute', now(), '2000-01-01') - n / 70 * step * interval '1 minute',
+       10, n %% 3, 5, '{0,0,4,6}'
+FROM generate_series(0, %(minutes)s / 2 - 1) n, (VALUES (1), (15)) AS s (step)
 """
 
 

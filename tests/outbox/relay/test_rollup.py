@@ -29,7 +29,7 @@ NEVER = 3_600.0
 
 def total(tables: Tables, tenant: str, column: str = "sent") -> int:
     """Over all minutes: a test may take longer than one."""
-    statement = f"SELECT coalesce(sum({column}), 0)::int FROM outbox_minutes WHERE tenant_id = %(tenant)s"  # noqa: S608
+    statement = f"SELECT coalesce(sum({column}), 0)::int FROM outbox_minutes WHERE step = 1 AND tenant_id = %(tenant)s"  # noqa: S608
     return int(tables.one(statement, tenant=tenant))
 
 
@@ -38,7 +38,7 @@ def histogram(tables: Tables, tenant: str) -> list[int]:
     rows = tables.execute(
         "SELECT place, sum(events)::int AS events"
         " FROM outbox_minutes, unnest(latency) WITH ORDINALITY AS bucket (events, place)"
-        " WHERE tenant_id = %(tenant)s GROUP BY place ORDER BY place",
+        " WHERE step = 1 AND tenant_id = %(tenant)s GROUP BY place ORDER BY place",
         tenant=tenant,
     )
     return [row["events"] for row in rows]
