@@ -57,15 +57,16 @@ _LANES_OF = """
 INSERT INTO outbox_lanes (tenant_id)
 SELECT 'tenant-' || lpad(i::text, 5, '0') FROM generate_series(0, %(tenants)s - 1) i
 """
-# A day of all together, and an hour of as many tenants as have rows of their own.
+# All that is kept: two hours of minutes and a day of quarters, of all together and of as many tenants as have rows.
 _MINUTES_OF = """
-INSERT INTO outbox_minutes (tenant_id, minute, sent, failed, waiting, latency)
-SELECT tenant_id, date_bin('1 minute', now(), '2000-01-01') - n * interval '1 minute', 1000, 3, 50,
-       array_fill(40::bigint, ARRAY[24])
-FROM (SELECT '*' AS tenant_id, 1440 AS minutes
+INSERT INTO outbox_minutes (tenant_id, step, minute, sent, failed, waiting, latency)
+SELECT tenant_id, step, date_bin(step * interval '1 minute', now(), '2000-01-01') - n * step * interval '1 minute',
+       1000, 3, 50, array_fill(40::bigint, ARRAY[24])
+FROM (SELECT '*' AS tenant_id
       UNION ALL
-      SELECT 'tenant-' || lpad(i::text, 5, '0'), 60 FROM generate_series(0, least(%(tenants)s, 500) - 1) i) of
-CROSS JOIN LATERAL generate_series(0, minutes) n
+      SELECT 'tenant-' || lpad(i::text, 5, '0') FROM generate_series(0, least(%(tenants)s, 1000) - 1) i) of
+CROSS JOIN (VALUES (1, 120), (15, 100)) AS kept (step, rows)
+CROSS JOIN LATERAL generate_series(0, rows) n
 """
 _CHUNK = 250_000
 
