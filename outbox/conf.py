@@ -75,7 +75,7 @@ class OutboxSettings:
         5.0, "Shortest pause between two counts of what waits, all processes together.", above=0, at_most=3_600
     )
     series_hours: int = _setting(
-        25, "Hours for which the minutes that the console's charts show are kept.", at_least=1, at_most=8_760
+        25, "Hours for which what the console's charts of a day show is kept.", at_least=1, at_most=8_760
     )
     backlog_limits: bool = _setting(True, "Refuse events of tenants that have reached their backlog_limit.")
     retention_days: int | None = _setting(

@@ -1,4 +1,4 @@
-"""Writing what happened, minute by minute and tenant by tenant.
+"""Writing what happened, by minute, quarter of an hour and tenant.
 
 Relays add what they sent and what failed, operators what they discarded and replayed, and whoever counts what waits
 writes that down and deletes what is over. A writer has rows for `MOST_TENANTS` tenants a minute, one for the others and
@@ -56,7 +56,9 @@ class Counts:
 
 
 def add(session: Executes, counts: Mapping[str, Counts], *, minute: int | None = None) -> None:
-    """Add to one minute's rows, and the sum of all to that of `*`. Last in its transaction: other writers wait for it.
+    """Add to the rows of one minute and of its quarter, and the sum of all to those of `*`.
+
+    Last in its transaction: other writers wait for it.
 
     `minute`: since 2000-01-01 UTC; None: the present one.
     """
