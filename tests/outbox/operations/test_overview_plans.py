@@ -10,8 +10,10 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
+from outbox import counting, sql
 from outbox.operations.overview import overview
 from outbox.operations.quick import AVOIDED
 from outbox.operations.series import Span, series
@@ -124,3 +126,14 @@ def test_a_tenants_summary_reads_its_own_rows() -> None:
         assert reads(each, "outbox_events") <= 2 * MOST_FAILURES + 1
         assert reads(each, "outbox_minutes") <= 2 * 24 * 60
         assert reads(each, "circuits_tenant_circuits") <= 10
+
+
+def test_counting_and_pruning_touch_the_minutes_in_question_alone() -> None:
+    waiting = {"taken_at": timezone.now(), "tenants": ["tenant-1", "*"], "waiting": [7, 9]}
+    found = application_plan(sql.load("write_waiting"), waiting, before=counting.BY_INDEX.replace("LOCAL ", ""))
+    assert found.scans() == []
+    assert reads(found, "outbox_minutes") <= 4 * (TENANTS_A_MINUTE + 2)
+    over = {"step": 1, "hours": 5, "limit": 50}
+    found = application_plan(sql.load("prune_minutes"), over, before=counting.BY_INDEX.replace("LOCAL ", ""))
+    assert (found.scans(), "ix_outbox_minute" in found.indexes) == ([], True)
+    assert reads(found, "outbox_minutes") <= 3 * 50

@@ -218,3 +218,27 @@ def test_a_message_is_cut_and_can_be_stored() -> None:
     assert isinstance(event, Failed)
     assert "\x00" not in event.message
     assert len(event.message) <= MESSAGE_CHARACTERS
+
+
+# When acknowledged events were created
+
+
+def test_the_times_of_acknowledged_chunks_are_handed_over_once() -> None:
+    sent = lane(ids=[1, 2, 3], partitions=[0] * 3, offsets=[1, 2, 3], spans=[(10, 20, 2), (30, 30, 1)])
+    (receipts,) = outcomes().job([sent]).acknowledged
+    assert receipts.spans == [(10, 20, 2), (30, 30, 1)]
+    assert sent.spans == []
+
+
+def test_of_a_lane_with_reports_to_come_the_first_times_are_handed_over() -> None:
+    sent = lane(ids=[1], partitions=[0], offsets=[1], outstanding=3, spans=[(10, 50, 4)])
+    (receipts,) = outcomes().job([sent]).acknowledged
+    assert receipts.spans == [(10, 20, 1)]
+    assert sent.spans == [(20, 50, 3)]
+
+
+def test_times_of_what_failed_are_forgotten_with_the_last_report() -> None:
+    broken = failed_lane(KafkaError.MSG_SIZE_TOO_LARGE, spans=[(10, 20, 2)], ids=[1], partitions=[0], offsets=[1])
+    (receipts,) = outcomes().job([broken]).acknowledged
+    assert sum(events for _, _, events in receipts.spans) == 1
+    assert broken.spans == []
