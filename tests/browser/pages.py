@@ -34,6 +34,10 @@ def _of_event(status: str) -> str:
     return reverse("admin:outbox_outboxevent_change", args=[event.pk])
 
 
+def _reveal() -> str:
+    return reverse("admin:outbox_outboxevent_reveal", args=[OutboxEvent.objects.only("pk").earliest("pk").pk])
+
+
 def _of_dead_letter(verb: str) -> str:
     event = OutboxEvent.objects.failed().only("pk").earliest("pk")
     return f"{reverse('admin:outbox_event_decide', args=[verb])}?ids={event.pk}"
@@ -50,6 +54,9 @@ PAGES: dict[str, Where] = {
     **{f"list of {label}": partial(_list, label) for label in _MODELS},
     **{f"one {label}": partial(_first, label) for label in _MODELS},
     "empty list": lambda: f"{_list('outbox.outboxevent')}?tenant=nobody",
+    "list asked for wrongly": lambda: f"{_list('outbox.outboxevent')}?tenant=a:b&dedupe_key=x&nonsense=1",
+    "list that looked back": lambda: f"{_list('outbox.outboxevent')}?tenant={scene.NOISY}&partition_key=nothing",
+    "reveal": _reveal,
     "dead letters": lambda: f"{_list('outbox.outboxevent')}?status__exact=failed",
     "event sent": lambda: _of_event(EventStatus.SENT),
     "event failed": lambda: _of_event(EventStatus.FAILED),
