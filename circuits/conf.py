@@ -47,6 +47,12 @@ class CircuitSettings:
     stable_time: float = _default_of("stable_time")
     jitter: float = _default_of("jitter")
 
+    history_days: int | None = _setting(
+        90,
+        "Days that moves of circuits are kept which nobody decided; empty: for ever. Decisions of staff are kept.",
+        at_least=1,
+        at_most=36_500,
+    )
     cache_ttl: float = _setting(
         1.0, "Seconds after which a process reads the circuits again that it uses.", above=0, at_most=60
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django_q.conf import Conf
 from django_q.tasks import async_task
 
+from circuits.operations import history
 from outbox.operations.jobs.prune import prune_jobs
 from outbox.operations.jobs.work import run_slice
 from outbox.operations.prune import AlreadyPruning
@@ -17,6 +18,7 @@ SLICE_SECONDS = 20.0
 def prune() -> str:
     """Delete what is over, for some seconds; what is left then is another task's, behind those that wait by now."""
     prune_jobs()
+    history.prune(seconds=_slice_seconds() / 4)
     try:
         done = prune_now(seconds=_slice_seconds())
     except AlreadyPruning:

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from circuits.errors import CircuitError, NoSuchCircuit, StoreUnavailable
 from circuits.management.subcommands.forcing import Automatic, ForceClosed, ForceOpen, Reset
 from circuits.management.subcommands.list import List
+from circuits.management.subcommands.prune import Prune
 from circuits.management.subcommands.set import Set
 from circuits.management.subcommands.show import Show
 from circuits.process import process
@@ -28,6 +29,7 @@ class Command(VerbCommand):
         "auto": Automatic(),
         "reset": Reset(),
         "set": Set(),
+        "prune": Prune(),
     }
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:

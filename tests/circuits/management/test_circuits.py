@@ -209,3 +209,14 @@ def test_whoever_is_interrupted_ends_like_that(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SystemExit) as ended:
         run("list")
     assert ended.value.code == 130
+
+
+def test_old_moves_are_pruned_if_somebody_agrees() -> None:
+    assert "add --yes" in str(refused("prune"))
+    assert run("prune", "--yes") == "Deleted 0 moves.\n"
+    assert json.loads(run("prune", "--yes", "--json")) == {"deleted": 0}
+
+
+def test_a_history_that_is_kept_for_ever_is_not_pruned(settings: Any) -> None:
+    settings.CIRCUITS_HISTORY_DAYS = None
+    assert "kept for ever" in str(refused("prune", "--yes"))
