@@ -17,8 +17,8 @@ from circuits.terminal.verbs import Verb
 
 class Prune(Verb):
     help = (
-        "Deletes moves of circuits that nobody decided and that are older than CIRCUITS_HISTORY_DAYS. What staff decided "
-        "stays. django-q2 does it too where outbox.tasks.prune is scheduled."
+        "Deletes moves of circuits that nobody decided and that are older than CIRCUITS_HISTORY_DAYS. What staff "
+        "decided stays. django-q2 does it too where outbox.tasks.prune is scheduled."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
