@@ -8,7 +8,7 @@ from circuits.names import NAME_MAX_LENGTH
 
 
 class CircuitTransition(models.Model):
-    """One change of a circuit. The database refuses to change one, and to delete a decision of staff or one of today."""
+    """A move of a circuit. The database refuses to change it, and to delete a decision of staff or one of today."""
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.CharField(max_length=NAME_MAX_LENGTH, db_collation="C")
