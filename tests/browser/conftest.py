@@ -16,7 +16,7 @@ from pytest_django import DjangoDbBlocker
 
 from tests.browser.service import Service
 from tests.browser.watch import Watch
-from tests.support import axe, chromium
+from tests.support import axe, chromium, groups
 from tests.support.need import need
 
 HANG_GUARD_SECONDS = 60
@@ -30,6 +30,7 @@ def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[No
     """
     with django_db_blocker.unblock():
         assert connection.settings_dict["NAME"].startswith("test_"), "This would empty a database that is in use."
+        groups.restore()
         yield
         call_command("flush", verbosity=0, interactive=False)
         connection.close()

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.urls import reverse
 
 from circuits.models import TenantCircuit
-from outbox.models import EventStatus, OutboxEvent, OutboxJob
+from outbox.models import EventStatus, JobState, OutboxEvent, OutboxJob
 from tests.browser import scene
 
 Where = Callable[[], str]
@@ -38,9 +38,16 @@ def _reveal() -> str:
     return reverse("admin:outbox_outboxevent_reveal", args=[OutboxEvent.objects.only("pk").earliest("pk").pk])
 
 
+def _dead_letter() -> OutboxEvent:
+    return OutboxEvent.objects.failed().only("pk").earliest("pk")
+
+
 def _of_dead_letter(verb: str) -> str:
-    event = OutboxEvent.objects.failed().only("pk").earliest("pk")
-    return f"{reverse('admin:outbox_event_decide', args=[verb])}?ids={event.pk}"
+    return f"{reverse('admin:outbox_event_decide', args=[verb])}?ids={_dead_letter().pk}"
+
+
+def _job(state: str) -> OutboxJob:
+    return OutboxJob.objects.filter(state=state).latest("pk")
 
 
 def _of_circuit(verb: str = "") -> str:
@@ -60,15 +67,21 @@ PAGES: dict[str, Where] = {
     "dead letters": lambda: f"{_list('outbox.outboxevent')}?status__exact=failed",
     "event sent": lambda: _of_event(EventStatus.SENT),
     "event failed": lambda: _of_event(EventStatus.FAILED),
+    "overview of a day": lambda: f"{reverse('admin:outbox_overview_changelist')}?span=24h",
+    "tenant in trouble": lambda: reverse("admin:outbox_tenant_change", args=[scene.LOCKED_OUT]),
+    "tenant paused": lambda: reverse("admin:outbox_tenant_change", args=[scene.PAUSED]),
+    "tenant unknown": lambda: reverse("admin:outbox_tenant_change", args=["nobody"]),
+    "dead letters in groups": lambda: reverse("admin:outbox_dead_letters"),
+    "start of a job": lambda: f"{reverse('admin:outbox_job_start', args=['replay'])}?status__exact=failed",
+    "running job": lambda: reverse("admin:outbox_outboxjob_change", args=[_job(JobState.RUNNING).pk]),
+    "job that is over": lambda: reverse("admin:outbox_outboxjob_change", args=[_job(JobState.DONE).pk]),
+    "cancel a job": lambda: reverse("admin:outbox_job_move", args=[_job(JobState.RUNNING).pk, "cancel"]),
     "replay": lambda: _of_dead_letter("replay"),
     "discard": lambda: _of_dead_letter("discard"),
     "requeue": lambda: _of_dead_letter("requeue"),
-    "groups of dead letters": lambda: reverse("admin:outbox_dead_letters"),
-    "replay all": lambda: f"{reverse('admin:outbox_job_start', args=['replay'])}?status__exact=failed",
     "discard all of the wrong status": lambda: (
         f"{reverse('admin:outbox_job_start', args=['discard'])}?status__exact=sent"
     ),
-    "cancel a job": lambda: reverse("admin:outbox_job_move", args=[OutboxJob.objects.latest("pk").pk, "cancel"]),
     "pause": lambda: f"{reverse('admin:outbox_policy_decide', args=['pause'])}?tenant={scene.NOISY}",
     "pause everyone": lambda: f"{reverse('admin:outbox_policy_decide', args=['pause'])}?tenant=*",
     "resume": lambda: f"{reverse('admin:outbox_policy_decide', args=['resume'])}?tenant={scene.PAUSED}",

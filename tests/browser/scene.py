@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,9 @@ from outbox import counting
 from outbox.models import (
     ActionSource,
     EventStatus,
+    JobState,
+    JobVerb,
+    MinuteCount,
     OutboxAttempt,
     OutboxEvent,
     OutboxJob,
@@ -22,6 +26,7 @@ from outbox.models import (
     OutboxRelay,
     TenantPolicy,
 )
+from outbox.models.names import EVERY_TENANT
 from outbox.operations import pause
 from outbox.operations.audit import Operator
 from somabrain.demo import webhooks
@@ -49,29 +54,9 @@ def build(*, events: int) -> None:
     _circuits(now)
     _fleet(now)
     _policies(now)
-    _job(now)
+    _minutes(now)
+    _jobs(now)
     counting.count_if_due(alias="default")
-
-
-def _job(now: datetime) -> None:
-    """A replay that is half done."""
-    OutboxJob.objects.create(
-        verb="replay",
-        filter={"tenant": LOCKED_OUT, "status": ["failed"], "error_class": "topic", "up_to_id": 1_000_000},
-        tenants=[LOCKED_OUT],
-        reason="the topic is there now",
-        requested_by=ANN.name,
-        source=ANN.source,
-        address=ANN.address,
-        preview=8_000,
-        state="running",
-        done=4_100,
-        skipped={"changing": 3},
-        looked_at=4_200,
-        started_at=now - timedelta(minutes=2),
-        moved_at=now - timedelta(seconds=1),
-        lease_until=now + timedelta(hours=1),
-    )
 
 
 def people() -> dict[str, User]:
@@ -210,3 +195,87 @@ def _policies(now: datetime) -> None:
     pause.pause(tenant_id=PAUSED, reason="the broker is moved", by=ANN, until=now + timedelta(hours=1))
     pause.pause(tenant_id="electron", reason="their consumer is down", by=ANN)
     pause.resume(tenant_id="electron", reason="it is up again", by=ANN)
+
+
+def _minutes(now: datetime) -> None:
+    """A day as it is in an office, the last hours of the tenant that is locked out, and an outage of its own topic."""
+    shares = {EVERY_TENANT: 1.0, NOISY: 0.55, LOCKED_OUT: 0.3, "octo-org": 0.06, "octocat": 0.03, "github": 0.02}
+    rows = []
+    for step, count in ((1, 61), (15, 97)):
+        newest = now.replace(minute=now.minute // step * step, second=0, microsecond=0)
+        rows += [
+            _minute(tenant, share, newest - timedelta(minutes=step * number), step, number)
+            for number in range(count)
+            for tenant, share in shares.items()
+        ]
+    MinuteCount.objects.bulk_create(rows)
+
+
+def _minute(tenant: str, share: float, minute: datetime, step: int, number: int) -> MinuteCount:
+    load = 900 + 350 * math.sin(number / 7) + 160 * math.sin(number * 2.3)
+    sent = int(step * share * load)
+    trouble = tenant in (EVERY_TENANT, LOCKED_OUT) and step * number < 20
+    if trouble:
+        sent = int(sent * (0.7 if tenant == EVERY_TENANT else 0))
+    failed = 24 - number if trouble else int(tenant == EVERY_TENANT and number % 17 == 3) * 5
+    spread = (0.0, 0.05, 0.2, 0.38, 0.2, 0.1, 0.05, 0.02)
+    return MinuteCount(
+        tenant_id=tenant,
+        step=step,
+        minute=minute,
+        sent=sent,
+        failed=failed,
+        failed_attempts=4 * failed,
+        waiting=int(share * (1_200 - 40 * number if trouble else 150 + 90 * math.sin(number / 3))),
+        latency=[int(sent * part) for part in spread],
+    )
+
+
+def _jobs(now: datetime) -> None:
+    common: dict[str, Any] = {"requested_by": "ann", "source": ActionSource.ADMIN, "address": ANN.address}
+    asked = {"statuses": ["failed"], "error_class": "topic", "up_to_id": OutboxEvent.objects.latest("pk").pk}
+    for job in (
+        OutboxJob(
+            verb=JobVerb.DISCARD,
+            filter=asked,
+            reason="test data",
+            state=JobState.CANCELLED,
+            done=120,
+            looked_at=120,
+            preview=800,
+            started_at=now - timedelta(hours=3),
+            moved_at=now - timedelta(hours=3),
+            finished_at=now - timedelta(hours=3),
+            **common,
+        ),
+        OutboxJob(
+            verb=JobVerb.REPLAY,
+            filter=asked,
+            reason="the topic exists now",
+            state=JobState.DONE,
+            done=3_412,
+            skipped={"sent": 18},
+            looked_at=3_430,
+            preview=3_430,
+            started_at=now - timedelta(hours=2),
+            moved_at=now - timedelta(minutes=118),
+            finished_at=now - timedelta(minutes=118),
+            **common,
+        ),
+        OutboxJob(
+            verb=JobVerb.REPLAY,
+            filter=asked,
+            reason="access to the topic was granted",
+            state=JobState.RUNNING,
+            done=26_180,
+            skipped={"sent": 12},
+            looked_at=26_192,
+            preview=41_000,
+            started_at=now - timedelta(seconds=131),
+            moved_at=now,
+            lease_until=now + timedelta(minutes=10),
+            token=1,
+            **common,
+        ),
+    ):
+        job.save()
