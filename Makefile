@@ -15,7 +15,7 @@ export DEBUG ?= true
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(INSTALLED) ## Webhooks through PostgreSQL to Kafka, live; ONCE=1 compares and ends, KAFKA=real
@@ -44,6 +44,10 @@ proofs: $(INSTALLED) ## The proofs at full length, with their absolute limits
 .PHONY: docs
 docs: $(INSTALLED) ## Build the documentation into build/docs
 	$(PYTHON) -m sphinx -W -q -b html -d .cache/doctrees docs build/docs
+
+.PHONY: screenshots
+screenshots: $(INSTALLED) ## Take the documentation's pictures of the console again
+	$(PYTHON) -m pytest tests/browser/make_screenshots.py -p no:randomly -q $(ARGS)
 
 .PHONY: lock
 lock: $(INSTALLED) ## Pin the dependencies of pyproject.toml again
