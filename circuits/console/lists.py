@@ -91,6 +91,20 @@ class BoundedAdmin(AnyModelAdmin):
         form: Any = super().get_form(request, obj, change=change, **kwargs)
         return type(form.__name__, (_OfOwnTenants, form), {"staff_tenants": scope.tenants_of(request)})
 
+    def get_changelist_formset(self, request: HttpRequest, **kwargs: Any) -> Any:
+        """A row of another tenant cannot be edited in the list, in the same words as one that does not exist."""
+        formset: Any = super().get_changelist_formset(request, **kwargs)
+        return type(formset.__name__, (_OfOwnRows, formset), {})
+
+
+class _OfOwnRows:
+    """Django looks among all rows for those that a list's form names."""
+
+    def add_fields(self: Any, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)  # type: ignore[misc]
+        if self.is_bound:
+            form.fields[self._pk_field.name].queryset = self.get_queryset()
+
 
 class _OfOwnTenants:
     """Refuses tenants that do not exist for the user, before it is asked whether there is such a row."""

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponseRedirect
@@ -157,6 +158,8 @@ class PolicyAdmin(PausePages, BoundedAdmin):
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and not form.is_valid():
+            if not self.has_delete_permission(request, self.get_object(request, unquote(object_id))):
+                raise PermissionDenied
             self.message_user(request, "Nothing was deleted: say why.", messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().delete_view(request, object_id, {"reason_form": form, **(extra_context or {})})
