@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch
 from django.utils.safestring import SafeString
 
-from circuits.console import limits
+from circuits.console import limits, scope
 from outbox import conf
 from outbox.admin import overview
 from outbox.admin.rights import OVERVIEW
@@ -21,6 +21,13 @@ logger = logging.getLogger(__name__)
 register = template.Library()
 
 _NOTHING = SafeString("")
+
+
+@register.simple_tag(takes_context=True)
+def outbox_is_limited(context: Context) -> bool:
+    """Whether the user sees some tenants alone. What they did before may name others."""
+    request: HttpRequest | None = context.get("request")
+    return request is not None and scope.tenants_of(request) is not None
 
 
 @register.simple_tag(takes_context=True)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import F
 from django.test import Client
@@ -21,7 +22,7 @@ from circuits.models import StaffTenantScope, TenantCircuit
 from circuits.process import process
 from tests.support import groups
 from tests.support.walk_rows import ABSENT, FOREIGN, FRESH, OWN, Rows, of_everyone, rows_of
-from tests.support.walk_rules import NOBODY, RULES, Rule, Write
+from tests.support.walk_rules import NOBODY, RULES, Form, Rule, Write
 from tests.support.walking import Answer, Place, Walker, places
 
 pytestmark = pytest.mark.django_db
@@ -77,9 +78,17 @@ def somebody(client: Client, role: str, *, limited: bool) -> Somebody:
         user.groups.add(Group.objects.get(name=role))
     if limited:
         StaffTenantScope.objects.bulk_create(StaffTenantScope(user=user, tenant_id=each) for each in (OWN, FRESH))
+    if role not in (NO_RIGHTS, SUPERUSER):
+        _acted_before(user)
     rights = None if user.is_superuser else frozenset(user.get_all_permissions())
     client.force_login(user)
     return Somebody(walker=Walker(client), rights=rights, is_limited=limited)
+
+
+def _acted_before(user: User) -> None:
+    """On another tenant's circuit, while they were not limited."""
+    circuit = TenantCircuit.objects.get(tenant_id=FOREIGN)
+    LogEntry.objects.log_actions(user.pk, [circuit], CHANGE, "Forced open", single_object=True)
 
 
 def test_every_address_has_a_rule() -> None:
@@ -122,15 +131,17 @@ def test_every_post_needs_a_token(tenants: Tenants) -> None:
 def _looked_at(who: Somebody, place: Place, rule: Rule, tenants: Tenants, *, is_anonymous: bool) -> Iterator[str]:
     # Filters leave out what others must not see; whoever is not limited sees what there is.
     for asked in rule.asked if who.is_limited else rule.asked[:1]:
-        answer = who.walker.ask(place.path(tenants.own), asked(tenants.own))
-        yield from _sound(who, answer, is_own=True)
-        if answer.changed:
-            yield "looking changes something"
-        if is_anonymous:
-            yield from _sent_to_login(place, answer)
-        elif answer.status not in _expected(who, rule, names_row=place.names_row, is_there=True):
-            yield f"own: {answer.status}, {asked(tenants.own)}"
-        if who.is_limited:
+        is_own_alone = not who.is_limited or _same(place, tenants, asked)
+        if is_own_alone or asked is rule.asked[0]:
+            answer = who.walker.ask(place.path(tenants.own), asked(tenants.own))
+            yield from _sound(who, answer, is_own=True)
+            if answer.changed:
+                yield "looking changes something"
+            if is_anonymous:
+                yield from _sent_to_login(place, answer)
+            elif answer.status not in _expected(who, rule, names_row=place.names_row, is_there=True):
+                yield f"own: {answer.status}, {asked(tenants.own)}"
+        if not is_own_alone:
             pair = [who.walker.ask(place.path(rows), asked(rows)) for rows in (tenants.foreign, tenants.absent)]
             yield from _alike(place, rule, *pair)
             if place.names_row and not rule.stock and pair[0].status not in _expected_of_foreign(who, rule):
@@ -157,13 +168,24 @@ def _written(
     may = who.has((*rule.see, *write.needs)) and not (who.is_limited and rule.hidden) and not is_anonymous
     if answer.changed != (may and write.effect):
         yield f"own: {answer.status}, {'changed' if answer.changed else 'not changed'}"
-    if who.is_limited:
+    if who.is_limited and place.names_row and not rule.writes:
+        foreign = send(tenants.foreign)
+        yield from _sound(who, foreign, is_own=True)
+        if foreign.changed or (not rule.stock and foreign.status not in REFUSED):
+            yield f"foreign: {foreign.status}"
+    elif who.is_limited and rule.writes and not _same(place, tenants, rule.asked[0], write.form):
         pair = [send(rows) for rows in (tenants.foreign, tenants.absent)]
         yield from _alike(place, rule, *pair)
         if any(each.changed for each in pair):
             yield "what belongs to another tenant is changed"
         if place.names_row and not rule.stock and pair[0].status not in REFUSED:
             yield f"foreign: {pair[0].status}"
+
+
+def _same(place: Place, tenants: Tenants, *said: Form) -> bool:
+    """Whether a request for the other tenant would be the very same."""
+    own, foreign = ([place.path(rows), *(each(rows) for each in said)] for rows in (tenants.own, tenants.foreign))
+    return own == foreign
 
 
 def _expected(who: Somebody, rule: Rule, *, names_row: bool, is_there: bool) -> set[int]:
