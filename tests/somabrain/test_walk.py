@@ -39,6 +39,8 @@ class Somebody:
     rights: frozenset[str] | None
     """None: of whoever has all."""
     is_limited: bool
+    asks_all: bool
+    """Whether they try every filter. Rights make no difference to these, only limits do."""
 
     def has(self, rights: tuple[str, ...]) -> bool:
         return rights != NOBODY and (self.rights is None or self.rights.issuperset(rights))
@@ -70,7 +72,7 @@ def _steered(key: tuple[str, str], event: Any) -> None:
 
 def somebody(client: Client, role: str, *, limited: bool) -> Somebody:
     if role == ANONYMOUS:
-        return Somebody(walker=Walker(client), rights=frozenset(), is_limited=False)
+        return Somebody(walker=Walker(client), rights=frozenset(), is_limited=False, asks_all=False)
     user = User.objects.create_user("eve", is_staff=True, is_superuser=role == SUPERUSER)
     if role == ALL_RIGHTS:
         user.user_permissions.set(Permission.objects.exclude(content_type__app_label="auth"))
@@ -82,7 +84,8 @@ def somebody(client: Client, role: str, *, limited: bool) -> Somebody:
         _acted_before(user)
     rights = None if user.is_superuser else frozenset(user.get_all_permissions())
     client.force_login(user)
-    return Somebody(walker=Walker(client), rights=rights, is_limited=limited)
+    asks_all = limited and role in (VIEWER, ALL_RIGHTS)
+    return Somebody(walker=Walker(client), rights=rights, is_limited=limited, asks_all=asks_all)
 
 
 def _acted_before(user: User) -> None:
@@ -117,6 +120,19 @@ def test_nothing_is_changed_without_the_right_to(client: Client, tenants: Tenant
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.parametrize("role", [OPERATOR, ADMINISTRATOR, ALL_RIGHTS])
+def test_everyone_does_not_exist_for_whoever_is_limited(client: Client, tenants: Tenants, role: str) -> None:
+    walker = somebody(client, role, limited=True).walker
+    for verb in ("pause", "resume"):
+        page, form = f"/admin/outbox/tenantpolicy/decide/{verb}/", {"tenant": ["*", OWN], "reason": "a walk"}
+        assert walker.ask(page, {"tenant": "*"}).status == 404
+        answer = walker.send(page, {}, form)
+        assert (answer.status, answer.changed) == (404, False)
+    shared = TenantCircuit.objects.get(tenant_id="*")
+    answer = walker.send(f"/admin/circuits/tenantcircuit/{shared.pk}/decide/reset/", {}, {"reason": "a walk"})
+    assert (answer.status, answer.changed) == (404, False)
+
+
 def test_every_post_needs_a_token(tenants: Tenants) -> None:
     client = Client(enforce_csrf_checks=True)
     walker = somebody(client, SUPERUSER, limited=False).walker
@@ -129,8 +145,7 @@ def test_every_post_needs_a_token(tenants: Tenants) -> None:
 
 
 def _looked_at(who: Somebody, place: Place, rule: Rule, tenants: Tenants, *, is_anonymous: bool) -> Iterator[str]:
-    # Filters leave out what others must not see; whoever is not limited sees what there is.
-    for asked in rule.asked if who.is_limited else rule.asked[:1]:
+    for asked in rule.asked if who.asks_all else rule.asked[:1]:
         is_own_alone = not who.is_limited or _same(place, tenants, asked)
         if is_own_alone or asked is rule.asked[0]:
             answer = who.walker.ask(place.path(tenants.own), asked(tenants.own))
