@@ -59,8 +59,9 @@ def test_f2_equal_tenants_with_unequal_backlogs_get_equal_shares(stage: Stage) -
         begin = run.begin + number * window
         got = Span(begin, begin + window).sent()
         fair = max_min({name: count for name, count in left.items() if count}, sum(got.values()))
-        ratios = [got[name] / share for name, share in fair.items()]
-        indices.append(jain(ratios))
+        # Where nothing was sent, nobody got anything of their share.
+        ratios = [got[name] / share if share else 0.0 for name, share in fair.items()]
+        indices.append(jain(ratios) if any(ratios) else 0.0)
         worst = max(worst, *(abs(ratio - 1) for ratio in ratios))
         left = {name: count - got[name] for name, count in left.items()}
     stage.stop_relays()

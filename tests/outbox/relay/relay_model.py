@@ -16,7 +16,7 @@ from outbox.relay.loop import Relay
 from outbox.relay.settle import Job
 from outbox.relay.watch import News, Promoted
 from tests.outbox.relay.database_model import KEYS, SECOND_US, TENANT, Database, Transaction
-from tests.outbox.relay.surroundings_model import Broker, Listener, Settler, Topics, Wake, Watcher
+from tests.outbox.relay.surroundings_model import Broker, Listener, Rollup, Settler, Topics, Wake, Watcher
 
 Step = Callable[["World", int], None]
 
@@ -221,6 +221,7 @@ class World:
             patch.setattr(loop, "Senders", lambda **_: self.broker)
             patch.setattr(steering, "Watcher", lambda **_: Watcher(self))
             patch.setattr(steering, "Listener", lambda **_: Listener())
+            patch.setattr(steering, "Rollup", lambda ledger: Rollup())
             patch.setattr(steering, "Settler", lambda **_: Settler(self))
             yield
 

@@ -161,6 +161,18 @@ class Listener:
         """There is no thread to end."""
 
 
+class Rollup:
+    """What the relay did is written nowhere."""
+
+    def start(self) -> None:
+        """There is no thread to start."""
+
+    def close(self) -> None:
+        """There is no thread to end."""
+
+    abandon = close
+
+
 class Settler:
     def __init__(self, world: World) -> None:
         self._world = world
