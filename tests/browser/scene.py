@@ -208,7 +208,9 @@ def _minutes(now: datetime) -> None:
             for number in range(count)
             for tenant, share in shares.items()
         ]
-    MinuteCount.objects.bulk_create(rows)
+    # A count may write the present minute meanwhile, or has done so before.
+    MinuteCount.objects.all().delete()
+    MinuteCount.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def _minute(tenant: str, share: float, minute: datetime, step: int, number: int) -> MinuteCount:
