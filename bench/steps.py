@@ -150,7 +150,7 @@ def _receipts_into(batch: Batch) -> Callable[[int, KafkaError | None, Message], 
         if error is not None:
             raise SystemExit(f"Event {event_id} was not delivered: {error}.")
         add_id(event_id)
-        add_partition(message.partition())  # type: ignore[arg-type]
+        add_partition(message.partition())  # type: ignore[arg-type]  # a delivered message has both
         add_offset(message.offset())  # type: ignore[arg-type]
 
     return report

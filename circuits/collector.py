@@ -9,7 +9,8 @@ from django.db import connections, transaction
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from circuits import conf, sql
-from circuits.scraping import OTHERS, SnapshotCollector, limit_statements
+from circuits.names import OTHER_TENANTS
+from circuits.scraping import SnapshotCollector, limit_statements
 
 LABELLED = 200
 STATE_VALUES: Mapping[str, float] = {
@@ -23,7 +24,7 @@ STATE_VALUES: Mapping[str, float] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """Circuits that are not simply closed. Those of `OTHERS` are counted together."""
+    """Circuits that are not simply closed. Those of `OTHER_TENANTS` are counted together."""
 
     tenant_id: str
     name: str
@@ -49,7 +50,7 @@ def read_trouble() -> tuple[Trouble, ...]:
     database = conf.get().database
     with transaction.atomic(using=database), connections[database].cursor() as cursor:
         limit_statements(database)
-        cursor.execute(sql.load("trouble"), {"labelled": LABELLED, "others": OTHERS})
+        cursor.execute(sql.load("trouble"), {"labelled": LABELLED, "others": OTHER_TENANTS})
         return tuple(
             Trouble(tenant_id=tenant_id, name=name, state=state, circuits=circuits)
             for tenant_id, name, state, circuits in cursor.fetchall()
@@ -63,7 +64,7 @@ def _states(found: Iterable[Trouble]) -> Metric:
         labels=["tenant_id", "name"],
     )
     for each in found:
-        if each.tenant_id != OTHERS:
+        if each.tenant_id != OTHER_TENANTS:
             metric.add_metric([each.tenant_id, each.name], STATE_VALUES[each.state])
     return metric
 

@@ -168,6 +168,7 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # There is one by now; to assert it would cost every call.
         view = self._view
         if kind is None and self._said is None and view.quiet and _views.get(self._circuit.key) is view:  # type: ignore[union-attr]
             return

@@ -17,6 +17,9 @@ NAME_MAX_LENGTH = 64
 EVERY_TENANT = "*"
 """Stands for all tenants where a dependency fails for everyone at once; no tenant can be named so."""
 
+OTHER_TENANTS = "_other"
+"""Stands for the tenants that figures do not tell apart; no tenant can be named so."""
+
 _is_name = re.compile(NAME_PATTERN).fullmatch
 
 

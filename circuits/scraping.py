@@ -14,10 +14,9 @@ from django.db import DatabaseError, connections
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-logger = logging.getLogger(__name__)
+from circuits.timeouts import lower_statement_timeout
 
-OTHERS = "_other"
-"""The tenants that have no label of their own, together. No tenant can be named so."""
+logger = logging.getLogger(__name__)
 
 CACHE_SECONDS = 10.0
 STATEMENT_TIMEOUT = timedelta(seconds=2)
@@ -81,6 +80,4 @@ class SnapshotCollector(Collector, Generic[Snapshot]):
 
 def limit_statements(database: str) -> None:
     """Inside a transaction: none of its statements takes longer than a scrape can wait."""
-    with connections[database].cursor() as cursor:
-        milliseconds = STATEMENT_TIMEOUT // timedelta(milliseconds=1)
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+    lower_statement_timeout(connections[database], milliseconds=STATEMENT_TIMEOUT // timedelta(milliseconds=1))

@@ -23,3 +23,8 @@ def open_session(alias: str, *, name: str, connect_timeout: float | None = None,
     if connect_timeout is not None:
         params["connect_timeout"] = connect_timeout
     return psycopg.connect(autocommit=True, prepare_threshold=5 if prepare else None, **params)
+
+
+def limit_statements(session: Session, *, seconds: float) -> None:
+    """Inside a transaction: none of its statements takes longer."""
+    session.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds * 1_000:.0f}"])

@@ -15,7 +15,7 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from circuits.sessions import Session, open_session
+from circuits.sessions import Session, limit_statements, open_session
 from outbox import conf, minutes, sql
 from outbox.models import EventStatus
 
@@ -203,4 +203,4 @@ class _Counter:
             logger.debug("What waits in this minute could not be written down; the next count may be.", exc_info=True)
 
     def _limit(self) -> None:
-        self._session.execute("SELECT set_config('statement_timeout', %s, true)", [f"{STATEMENT_SECONDS * 1_000:.0f}"])
+        limit_statements(self._session, seconds=STATEMENT_SECONDS)

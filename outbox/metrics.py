@@ -13,10 +13,10 @@ from django.db.models import Count
 from django.db.models.functions import Now
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from circuits.names import OTHER_TENANTS
 from circuits.scraping import SnapshotCollector, limit_statements
 from outbox import conf
 from outbox.models import JobState, OutboxJob, OutboxRelay
-from outbox.models.names import OTHER_TENANTS
 from outbox.operations.backlog import Backlog, CountFailed, TenantFigures, snapshot
 from outbox.operations.freshness import COUNT_AFTER
 from outbox.operations.pause import Pause, pauses

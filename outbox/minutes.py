@@ -13,9 +13,10 @@ from datetime import datetime
 from heapq import nlargest
 from typing import Any, Protocol
 
+from circuits.names import OTHER_TENANTS
 from outbox import conf, sql
 from outbox.latency import trimmed
-from outbox.models.names import EVERY_TENANT, OTHER_TENANTS
+from outbox.models.names import EVERY_TENANT
 from outbox.models.series import STEPS
 
 MOST_TENANTS = 1_000

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from somabrain.embedded import kafka, postgres
 from somabrain.embedded.cluster import Cluster
 from somabrain.embedded.kafka import KafkaBroker
 from somabrain.embedded.paths import CACHE
-from tests.support import database, postgres15
+from tests.support import database, leftovers, postgres15
 from tests.support.mock_cluster import MockCluster
 from tests.support.need import need
 from tests.support.processes import ManageProcess
@@ -56,7 +56,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in needs.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(needs[name])
     # In whatever order otherwise; at the end one process would wait for another that is still at a long file.
-    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] not in _LONG)
+    items.sort(key=lambda item: not _is_long(item))
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return item.path.relative_to(TESTS).parts[0] in _LONG
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Coverage is measured by the tests of the apps; watching those of the whole service would take minutes."""
+    controller = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    if controller is None or not _is_long(item):
+        return (yield)
+    controller.pause()
+    try:
+        return (yield)
+    finally:
+        controller.resume()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """What a session or thread of its own commits is not undone with a test's transaction, and the next finds it."""
+    result = yield
+    if (nextitem is None or nextitem.path != item.path) and (left := leftovers.remove()):
+        pytest.fail(f"{item.path.name} leaves rows behind in {', '.join(left)}; mark what commits transaction=True")
+    return result
 
 
 @receiver(connection_created)

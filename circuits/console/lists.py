@@ -77,7 +77,11 @@ class BoundedAdmin(AnyModelAdmin):
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return scope.limited(super().get_queryset(request), request, field=self.tenant_field)
+        return self.own(super().get_queryset(request), request)
+
+    def own(self, rows: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
+        """Those of the rows that exist for the request's user."""
+        return scope.limited(rows, request, field=self.tenant_field)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Raises `Http404`, in the same words for a row that does not exist and for one of another tenant."""
@@ -101,7 +105,7 @@ class _OfOwnRows:
     """Django looks among all rows for those that a list's form names."""
 
     def add_fields(self: Any, form: Any, index: int | None) -> None:
-        super().add_fields(form, index)  # type: ignore[misc]
+        super().add_fields(form, index)  # type: ignore[misc]  # a mixin
         if self.is_bound:
             form.fields[self._pk_field.name].queryset = self.get_queryset()
 
@@ -112,7 +116,7 @@ class _OfOwnTenants:
     staff_tenants: frozenset[str] | None = None
 
     def clean(self: Any) -> dict[str, Any]:
-        values: dict[str, Any] = super().clean() or self.cleaned_data  # type: ignore[misc]
+        values: dict[str, Any] = super().clean() or self.cleaned_data  # type: ignore[misc]  # a mixin
         tenant_id = values.get("tenant_id")
         if tenant_id is not None and self.staff_tenants is not None and tenant_id not in self.staff_tenants:
             self.add_error("tenant_id", "Not one of the tenants that you work for.")

@@ -12,6 +12,7 @@ Each renders Markdown, to be used on a MyST page:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from inspect import cleandoc
@@ -39,8 +40,9 @@ class Generated(SphinxDirective):
     def run(self) -> list[Any]:
         return self.parse_text_to_nodes(self.markdown(), allow_section_headings=True)
 
+    @abstractmethod
     def markdown(self) -> str:
-        raise NotImplementedError
+        """What stands in its place."""
 
 
 class Settings(Generated):

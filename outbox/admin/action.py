@@ -10,7 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from circuits.console import scope
-from circuits.console.lists import BoundedAdmin, ReadOnlyAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from outbox.admin.action_list import ActionChangeList
 from outbox.models import OperatorAction
 from outbox.operations.actions import asked_for
@@ -40,11 +40,10 @@ class ActionAdmin(ReadOnlyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ActionChangeList]:
         return ActionChangeList
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def own(self, rows: Any, request: HttpRequest) -> QuerySet[Any]:
         """Of staff limited to some tenants what was about none but these."""
-        rows: Any = super(BoundedAdmin, self).get_queryset(request)
-        tenants = scope.tenants_of(request)
-        return rows.within(tenants)  # type: ignore[no-any-return]
+        found: QuerySet[Any] = rows.within(scope.tenants_of(request))
+        return found
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> OperatorAction:
         action: OperatorAction = super().get_object(request, object_id, from_field)

@@ -24,7 +24,8 @@ class TenantBacklogAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> TenantBacklogQuerySet:
         rows: Any = super().get_queryset(request)
-        return rows.with_blocked()  # type: ignore[no-any-return]
+        found: TenantBacklogQuerySet = rows.with_blocked()
+        return found
 
     @admin.display(ordering="blocked")
     def blocked(self, backlog: Any) -> int:

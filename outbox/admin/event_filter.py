@@ -41,7 +41,7 @@ class EventFilterForm(forms.Form):
     status__exact = forms.ChoiceField(required=False, label="Status", choices=[_ANY, *EventStatus.choices])
     tenant = forms.CharField(required=False, max_length=64, label="Tenant")
     topic = forms.CharField(required=False, max_length=249, label="Topic")
-    error_class = forms.CharField(required=False, max_length=64, label="Error class")  # type: ignore[assignment]
+    error_class = forms.CharField(required=False, max_length=64, label="Error class")  # type: ignore[assignment]  # a form's own attribute
     older_than = forms.ChoiceField(required=False, label="Age", choices=_AGES)
     id = forms.CharField(required=False, max_length=25, label="Id")
     dedupe_key = forms.CharField(required=False, max_length=KEY_MAX_LENGTH, label="Dedupe key", strip=False)

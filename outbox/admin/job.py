@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from circuits.console import scope
 from circuits.console.badges import badge
-from circuits.console.lists import BoundedAdmin, ReadOnlyAdmin
+from circuits.console.lists import ReadOnlyAdmin
 from outbox.admin.dead_letters import DeadLetterPages
 from outbox.admin.job_pages import JobPages
 from outbox.admin.job_start import JobStartPages
@@ -35,10 +35,10 @@ class JobAdmin(DeadLetterPages, JobStartPages, JobPages, ReadOnlyAdmin):
     sortable_by = ()
     narrower = "Choose a state or a verb."
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def own(self, rows: Any, request: HttpRequest) -> QuerySet[Any]:
         """Of staff limited to some tenants those that can touch none but these."""
-        rows: Any = super(BoundedAdmin, self).get_queryset(request)
-        return rows.within(scope.tenants_of(request))  # type: ignore[no-any-return]
+        found: QuerySet[Any] = rows.within(scope.tenants_of(request))
+        return found
 
     @admin.display(description="events")
     def what(self, job: OutboxJob) -> str:

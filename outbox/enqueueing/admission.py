@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from circuits.sessions import Session, open_session
+from circuits.sessions import Session, limit_statements, open_session
 from outbox import counting, sql
 from outbox.enqueueing.metrics import REFUSED
 from outbox.errors import BacklogFull
@@ -195,7 +195,7 @@ def known(limits: list[Limit], *, valid_until: float) -> Known:
 
 def _limits(session: Session) -> list[Limit]:
     with session.transaction():
-        session.execute("SELECT set_config('statement_timeout', %s, true)", [f"{STATEMENT_SECONDS * 1_000:.0f}"])
+        limit_statements(session, seconds=STATEMENT_SECONDS)
         return [Limit(*row) for row in session.execute(sql.load("backlog_limits")).fetchall()]
 
 

@@ -148,7 +148,7 @@ class Sender:
         """In a forked child. The client is kept, since destroying one without its threads takes a second."""
         _orphans.append(self._client)
         self._client, self.produce = None, _refuse_forked
-        self._alive = _refuse_forked  # type: ignore[method-assign]
+        self._alive = _refuse_forked  # type: ignore[method-assign]  # whatever is asked of it
 
     def _hear(self, facility: str, text: str) -> None:
         if facility == "GETPID" and "Acquired PID" in text:

@@ -16,10 +16,14 @@ class Migration(migrations.Migration):
                 (
                     "pk",
                     models.CompositePrimaryKey(
-                        "tenant_id", "minute", blank=True, editable=False, primary_key=True, serialize=False
+                        "tenant_id", "step", "minute", blank=True, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("tenant_id", models.CharField(db_collation="C", max_length=64)),
+                (
+                    "step",
+                    models.SmallIntegerField(db_default=1, default=1, help_text="How many minutes it is: 1 or 15."),
+                ),
                 ("minute", models.DateTimeField(help_text="When it began.")),
                 (
                     "sent",
@@ -73,7 +77,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "outbox_minutes",
                 "default_permissions": ("view",),
-                "indexes": [models.Index(fields=["minute"], name="ix_outbox_minute")],
+                "indexes": [models.Index(fields=["step", "minute"], name="ix_outbox_minute")],
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(
@@ -82,7 +86,8 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="ck_outbox_minute_tenant",
-                    )
+                    ),
+                    models.CheckConstraint(condition=models.Q(("step__in", (1, 15))), name="ck_outbox_minute_step"),
                 ],
             },
         ),

@@ -11,5 +11,3 @@ KEY_MAX_LENGTH = 255
 DEFAULT_TENANT = "default"
 EVERY_TENANT = "*"
 """Stands for all tenants where a policy or a pause concerns everyone; no tenant can be named so."""
-OTHER_TENANTS = "_other"
-"""Stands for the tenants that get no row or label of their own, together; no tenant can be named so."""

@@ -6,7 +6,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from outbox.models.names import EVERY_TENANT, OTHER_TENANTS, TENANT_MAX_LENGTH, TENANT_PATTERN
+from circuits.names import OTHER_TENANTS
+from outbox.models.names import EVERY_TENANT, TENANT_MAX_LENGTH, TENANT_PATTERN
 
 STEPS = (1, 15)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from django.db import connections
 
@@ -39,16 +40,16 @@ def groups(*, tenants: Collection[str] | None = None, using: str | None = None) 
     alias = using or conf.get().database
     with quick(alias):
         return Groups(
-            by_class=_read("dead_letters_by_class", tenants, alias),
-            by_topic=_read("dead_letters_by_topic", tenants, alias),
+            by_class=_read("error_class", tenants, alias),
+            by_topic=_read("topic", tenants, alias),
         )
 
 
-def _read(statement: str, tenants: Collection[str] | None, alias: str) -> tuple[Group, ...]:
+def _read(by: Literal["error_class", "topic"], tenants: Collection[str] | None, alias: str) -> tuple[Group, ...]:
     limited = None if tenants is None else sorted(tenants)
     with connections[alias].cursor() as cursor:
         parameters = {"most": MOST_GROUPS, "cap": MOST_COUNTED + 1, "tenants": limited}
-        cursor.execute(sql.load(statement), parameters)
+        cursor.execute(sql.load("dead_letters").format(by=by), parameters)
         return tuple(
             Group(name=name, events=min(events, MOST_COUNTED), tenants=tenants_of, more=events > MOST_COUNTED)
             for name, events, tenants_of in cursor.fetchall()

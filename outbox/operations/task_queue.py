@@ -10,6 +10,8 @@ from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from circuits.timeouts import lower_statement_timeout
+
 STATEMENT_TIMEOUT = timedelta(seconds=2)
 
 
@@ -21,9 +23,7 @@ def longest_wait() -> timedelta | None:
     """
     now = timezone.now()
     with transaction.atomic(using=Conf.ORM):
-        with connections[Conf.ORM].cursor() as cursor:
-            milliseconds = STATEMENT_TIMEOUT // timedelta(milliseconds=1)
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+        lower_statement_timeout(connections[Conf.ORM], milliseconds=STATEMENT_TIMEOUT // timedelta(milliseconds=1))
         due = OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lt=now)
         since = due.aggregate(since=Min("lock"))["since"]
     return None if since is None else now - since

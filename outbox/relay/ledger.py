@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from circuits.names import OTHER_TENANTS
 from outbox.latency import BUCKETS, spread
 from outbox.minutes import MOST_TENANTS, Counts
-from outbox.models.names import OTHER_TENANTS
 from outbox.relay.spans import Span
 
 if TYPE_CHECKING:

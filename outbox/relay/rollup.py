@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import psycopg
 
-from circuits.sessions import Session, open_session
+from circuits.sessions import Session, limit_statements, open_session
 from outbox import conf, minutes
 from outbox.relay import metrics
 from outbox.relay.ledger import Ledger
@@ -88,5 +88,5 @@ class Rollup:
 def _write(session: Session, minute: int, counts: Mapping[str, minutes.Counts]) -> None:
     with session.transaction():
         session.execute("SET LOCAL synchronous_commit = off")
-        session.execute("SELECT set_config('statement_timeout', %s, true)", [f"{STATEMENT_SECONDS * 1_000:.0f}"])
+        limit_statements(session, seconds=STATEMENT_SECONDS)
         minutes.add(session, counts, minute=minute)

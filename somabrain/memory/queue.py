@@ -15,6 +15,7 @@ from django.db import connections, transaction
 from django.db.models import Count
 from django.db.models.functions import Now
 
+from circuits.timeouts import lower_statement_timeout, set_statement_timeout
 from outbox import conf
 from outbox.api import NewEvent, enqueue
 from outbox.enqueueing.validation import validate
@@ -29,7 +30,7 @@ Place = tuple[str, str, str]
 """Tenant, namespace and key."""
 
 _REASON_LENGTH = 255
-_FIGURES_MILLISECONDS = "2000"
+_FIGURES_MILLISECONDS = 2_000
 _LONGEST_VERSION = 2**63 - 1
 
 
@@ -176,12 +177,11 @@ def reconnect_if_broken() -> None:
 @contextmanager
 def _aside() -> Iterator[None]:
     """For figures: neither may they take long, nor may an error spoil the caller's transaction."""
-    with transaction.atomic(using=_alias()), connections[_alias()].cursor() as cursor:
-        cursor.execute("SELECT current_setting('statement_timeout')")
-        (before,) = cursor.fetchone()
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_FIGURES_MILLISECONDS])
+    connection = connections[_alias()]
+    with transaction.atomic(using=_alias()):
+        before = lower_statement_timeout(connection, milliseconds=_FIGURES_MILLISECONDS)
         yield
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+        set_statement_timeout(connection, before)
 
 
 def _event(place: Place, payload: Any, version: int) -> NewEvent:

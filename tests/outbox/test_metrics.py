@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry
 from pytest_django import DjangoAssertNumQueries
 
 from circuits import scraping
+from circuits.names import OTHER_TENANTS
 from outbox import counting, metrics, sql
 from outbox.metrics import OutboxCollector
 from outbox.models import JobState, OutboxJob, OutboxRelay, TenantPolicy
-from outbox.models.names import EVERY_TENANT, OTHER_TENANTS
+from outbox.models.names import EVERY_TENANT
 from outbox.operations import task_queue
 from outbox.operations.backlog import Backlog, Totals
 from outbox.operations.freshness import COUNT_AFTER
@@ -151,6 +152,7 @@ def test_a_count_that_fails_leaves_the_last_figures(tables: Tables, monkeypatch:
     assert values(collector, "outbox_pending") == {"acme": 1}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_task_queues_longest_wait_is_told() -> None:
     assert values(OutboxCollector(), "outbox_task_queue_wait_seconds") == {"": 0}
     OrmQ.objects.create(key=Conf.CLUSTER_NAME, payload="", lock=ago(120))
@@ -168,6 +170,7 @@ def test_a_task_queue_that_does_not_answer_hides_nothing_else(tables: Tables, mo
     assert values(collector, "outbox_pending") == {"acme": 1}
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("queue", ["elsewhere", "not installed"])
 def test_a_task_queue_outside_of_the_database_is_not_told(monkeypatch: pytest.MonkeyPatch, queue: str) -> None:
     if queue == "elsewhere":
@@ -177,6 +180,7 @@ def test_a_task_queue_outside_of_the_database_is_not_told(monkeypatch: pytest.Mo
     assert values(OutboxCollector(), "outbox_task_queue_wait_seconds") == {}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_only_relays_that_live_are_counted() -> None:
     OutboxRelay.objects.create(host="a", pid=1, version="1")
     dead = OutboxRelay.objects.create(host="b", pid=2, version="1")
@@ -184,6 +188,7 @@ def test_only_relays_that_live_are_counted() -> None:
     assert values(OutboxCollector(), "outbox_relays") == {"": 1}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_pauses_are_told() -> None:
     assert (values(OutboxCollector(), "outbox_paused"), values(OutboxCollector(), "outbox_tenants_paused")) == (
         {"": 0},
@@ -270,6 +275,7 @@ def test_scrapes_at_the_same_time_read_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(looks) == 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_jobs_are_counted_by_state() -> None:
     rows = [OutboxJob.objects.create(verb="replay", reason="x", source="admin") for _ in range(2)]
     OutboxJob.objects.filter(pk=rows[0].pk).update(offered_at="2020-01-01T00:00Z")

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from circuits.names import OTHER_TENANTS
 from circuits.sessions import Session, open_session
 from outbox import minutes
 from outbox.minutes import Counts
-from outbox.models.names import OTHER_TENANTS
 from tests.outbox.relay.conftest import Tables
 
 MINUTE = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)

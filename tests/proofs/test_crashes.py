@@ -140,7 +140,8 @@ def test_relays_outlive_their_sessions(stage: Stage) -> None:
     def cut_off() -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'outbox-relay%'"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE 'outbox-relay%' AND datname = current_database()"
             )
 
     with stage.writing(Load(topic=stage.topic, tenants=TENANTS), processes=2):

@@ -327,6 +327,7 @@ def test_a_pause_that_makes_no_sense_is_refused(words: tuple[str, ...]) -> None:
 # stats
 
 
+@pytest.mark.django_db(transaction=True)
 def test_figures_have_their_times() -> None:
     TenantPolicy.objects.create(tenant_id="*", paused=True, paused_by="ann", paused_reason="a move")
     OutboxRelay.objects.create(host="host-1", pid=17, version="0.1.0", rate=12.5)

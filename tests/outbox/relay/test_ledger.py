@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
+from circuits.names import OTHER_TENANTS
 from outbox.minutes import Counts
-from outbox.models.names import OTHER_TENANTS
 from outbox.relay import ledger as module
 from outbox.relay.ledger import MINUTE_US, MOST_MINUTES, SEAT_MINUTES, Ledger
 from outbox.relay.settle import Acknowledged, Failed, Settle

@@ -13,7 +13,8 @@ from circuits.collector import CircuitCollector
 from outbox.metrics import OutboxCollector
 from somabrain.views import metrics
 
-pytestmark = pytest.mark.django_db
+# A scrape may count what waits, on a session of its own.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
