@@ -33,6 +33,7 @@ from tests.support.processes import ManageProcess
 TESTS = Path(__file__).parent
 _LONG = ("browser", "docs", "proofs", "somabrain")
 _DATABASE_PREFIX = "test_somabrain_"
+_COVERAGE_OF_PROCESSES = "COVERAGE_PROCESS_CONFIG"
 
 hypothesis.settings.register_profile(
     "default",
@@ -64,15 +65,18 @@ def _is_long(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Coverage is measured by the tests of the apps; watching those of the whole service would take minutes."""
     controller = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
     if controller is None or not _is_long(item):
         return (yield)
     controller.pause()
+    processes = os.environ.pop(_COVERAGE_OF_PROCESSES, None)
     try:
         return (yield)
     finally:
+        if processes is not None:
+            os.environ[_COVERAGE_OF_PROCESSES] = processes
         controller.resume()
 
 

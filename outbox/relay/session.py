@@ -26,7 +26,7 @@ _SESSION = """
 SET synchronous_commit = off;
 SET jit = off; SET plan_cache_mode = force_custom_plan; SET max_parallel_workers_per_gather = 0;
 SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
-SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '60s';
+SET statement_timeout = 0;
 SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off
 """
 
@@ -38,6 +38,9 @@ def connect(name: str) -> Connection:
     connection.prepare_threshold = 0 if settings.session_takeover else None
     connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
     connection.execute(_SESSION, prepare=False)
+    # A relay that is frozen inside a transaction keeps its lanes and events locked: no longer than its lease lasts.
+    idle = "SELECT set_config('idle_in_transaction_session_timeout', %s, false)"
+    connection.execute(idle, [f"{settings.lease_seconds * 1_000:.0f}"], prepare=False)
     return connection
 
 

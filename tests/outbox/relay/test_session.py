@@ -32,6 +32,7 @@ from tests.support.waiting import wait_until
         ("enable_seqscan", "off"),
         ("plan_cache_mode", "force_custom_plan"),
         ("statement_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "5s"),
         ("default_transaction_isolation", "read committed"),
         ("application_name", "outbox-relay test"),
     ],
