@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 
 from circuits.admin.decisions import DECISIONS, STEER, Decision
 from circuits.admin.forms import CircuitForm, ThresholdForm
+from circuits.admin.list_edits import ListEditPages
 from circuits.console.back import way_back
 from circuits.console.badges import badge
 from circuits.console.client import origin
@@ -55,7 +56,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(TenantCircuit)
-class CircuitAdmin(BoundedAdmin):
+class CircuitAdmin(ListEditPages, BoundedAdmin):
     """Circuits by tenant: their state, their thresholds, and what moved them. Processes follow within a second."""
 
     form = CircuitForm
@@ -125,7 +126,8 @@ class CircuitAdmin(BoundedAdmin):
     def save_model(self, request: HttpRequest, obj: TenantCircuit, form: Any, change: bool) -> None:
         """Writes the thresholds that were changed, and nothing of what circuits write themselves meanwhile."""
         after = {name: getattr(obj, name) for name in form.changed_data if name in THRESHOLDS}
-        reason = form.cleaned_data.get("reason") or "edited in the list"
+        # Of edits in the list it was asked on a page of its own.
+        reason = form.cleaned_data.get("reason") or request.POST["reason"].strip()
         using = obj._state.db or TenantCircuit.objects.db
         with transaction.atomic(using=using):
             if not change:

@@ -56,14 +56,10 @@ class CircuitForm(ThresholdForm):
     """The same on the page of one circuit, where there is room to say why."""
 
     reason = forms.CharField(
-        required=False, max_length=1_000, help_text="Why thresholds change; stands in the history with who did it."
+        max_length=1_000,
+        help_text="Why thresholds change; stands in the history with who did it.",
+        error_messages={"required": "Say why, for whoever looks at the circuit next."},
     )
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean()
-        if set(self.changed_data) & set(THRESHOLDS) and not values.get("reason", "").strip():
-            self.add_error("reason", "Say why, for whoever looks at the circuit next.")
-        return values
 
 
 class DecisionForm(forms.Form):

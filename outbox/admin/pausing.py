@@ -24,7 +24,6 @@ from outbox.errors import OutboxError
 from outbox.models import TenantPolicy
 from outbox.models.names import EVERY_TENANT, TENANT_MAX_LENGTH, TENANT_PATTERN
 from outbox.operations import pause
-from outbox.operations.audit import MOST_REASON
 
 MOST_TENANTS = 200
 
@@ -49,11 +48,7 @@ class PauseForm(ReasonForm):
         return until
 
 
-class ResumeForm(forms.Form):
-    reason = forms.CharField(required=False, max_length=MOST_REASON, help_text="Recorded, with who did it.")
-
-
-_FORMS: dict[str, type[forms.Form]] = {"pause": PauseForm, "resume": ResumeForm}
+_FORMS: dict[str, type[ReasonForm]] = {"pause": PauseForm, "resume": ReasonForm}
 _OPERATIONS: dict[str, Callable[..., object]] = {"pause": pause.pause, "resume": pause.resume}
 _EFFECTS = {
     "pause": "Nothing of them is published from now on. What is under way comes to its end, and enqueueing goes on.",

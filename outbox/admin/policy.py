@@ -52,9 +52,7 @@ def _written(form: Any) -> list[str]:
 class PolicyForm(PolicyModelForm):
     """Finds what the database would refuse, and what would have no effect."""
 
-    reason = forms.CharField(
-        required=False, max_length=MOST_REASON, help_text="Why the policy changes; recorded with who did it."
-    )
+    reason = forms.CharField(max_length=MOST_REASON, help_text="Why the policy changes; recorded with who did it.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -174,7 +172,7 @@ class PolicyAdmin(PausePages, BoundedAdmin):
         with transaction.atomic(using=using):
             before = TenantPolicy.objects.using(using).select_for_update().filter(pk=obj.pk).first() if change else None
             obj.save(using=using, update_fields=_written(form) if before else None)
-            self._record(request, "set_policy", before, obj, form.cleaned_data.get("reason") or "")
+            self._record(request, "set_policy", before, obj, form.cleaned_data["reason"])
 
     def delete_model(self, request: HttpRequest, obj: TenantPolicy) -> None:
         with transaction.atomic(using=self.get_queryset(request).db):

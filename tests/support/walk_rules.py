@@ -137,7 +137,8 @@ def _circuit_list() -> Iterator[Write]:
                 **extra,
             },
         )
-    yield Write(needs=(SET,), form=_edited_in_list)
+    yield Write(form=_edited_in_list, effect=False)
+    yield Write(needs=(SET,), form=lambda rows: {**_edited_in_list(rows), "edits_confirmed": "yes", **WHY})
 
 
 def _edited_in_list(rows: Rows) -> dict[str, Any]:

@@ -47,6 +47,16 @@ def test_everyone_is_paused_after_a_question_and_a_reason(staff: Client) -> None
     assert (action.verb, action.actor, action.address) == ("pause", "ann", "127.0.0.1")
 
 
+@pytest.mark.parametrize("reason", ["", " "])
+def test_a_pause_is_taken_back_for_a_reason(staff: Client, reason: str) -> None:
+    TenantPolicy.objects.create(tenant_id="acme", paused=True)
+    assert "errorlist" in decide(staff, "resume", "acme", reason=reason).text
+    assert TenantPolicy.objects.get().paused
+    assert decide(staff, "resume", "acme", reason="it is moved").status_code == 302
+    assert not TenantPolicy.objects.get().paused
+    assert OperatorAction.objects.get().reason == "it is moved"
+
+
 def test_the_list_says_who_has_paused_everyone_and_why(staff: Client) -> None:
     decide(staff, "pause", "*")
     page = staff.get(LIST).text

@@ -26,7 +26,7 @@ def save(staff: Client, url: str = ADD, **fields: object) -> str:
     """The page after pressing save: empty when it was saved."""
     if url == ADD:
         fields = {"tenant_id": "acme", **fields}
-    return staff.post(url, {"weight": "1", **fields}).text
+    return staff.post(url, {"weight": "1", "reason": "their contract", **fields}).text
 
 
 def change(tenant_id: str) -> str:
@@ -63,6 +63,17 @@ def test_who_changes_something_else_does_not_take_over_the_pause(staff: Client, 
 def test_a_pause_without_a_reason_is_refused(staff: Client) -> None:
     assert "Say why" in save(staff, paused="on", paused_reason=" ")
     assert not TenantPolicy.objects.exists()
+
+
+@pytest.mark.parametrize("reason", ["", " "])
+@pytest.mark.parametrize("fields", [{"weight": "2", "paused": "on"}, {"rate": "7", "paused": "on"}, {}])
+def test_a_policy_is_changed_for_a_reason(staff: Client, fields: dict[str, str], reason: str) -> None:
+    """Without fields the pause is taken away."""
+    save(staff, paused="on", paused_reason="broken consumer", rate="5")
+    kept = {"rate": "5", "paused_reason": "broken consumer"}
+    assert "This field is required" in save(staff, change("acme"), **{**kept, **fields}, reason=reason)
+    assert TenantPolicy.objects.values_list("weight", "rate", "paused").get() == (1, 5, True)
+    assert OperatorAction.objects.get().reason == "their contract"
 
 
 def test_nothing_of_a_pause_remains_after_it(staff: Client) -> None:
