@@ -32,6 +32,7 @@ class QueuedWriteAdmin(ReadOnlyAdmin):
     list_filter = (("rejected_at", admin.EmptyFieldListFilter),)
     search_fields = ("=tenant_id", "=key")
     search_help_text = "A tenant or a key, exactly."
+    not_counted = ("version",)
     ordering = ("event_id",)
     sortable_by = ("event_id",)
 

@@ -72,6 +72,7 @@ class CircuitAdmin(ListEditPages, BoundedAdmin):
         "override_until",
     )
     list_display_links = ("tenant_id",)
+    not_counted = ("epoch",)
     list_editable = _EDITED_IN_LIST
     list_filter = (StateFilter,)
     list_per_page = 50

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from circuits.admin.forms import DecisionForm
-from circuits.console.lists import AnyModelAdmin
+from circuits.console.columns import AnyModelAdmin
 
 _CONFIRMED = "edits_confirmed"
 _ASKED_AGAIN = {"csrfmiddlewaretoken", "reason", _CONFIRMED}

@@ -25,6 +25,7 @@ class TransitionAdmin(ReadOnlyAdmin):
         "failures",
         "error_code",
     )
+    not_counted = ("epoch",)
     ordering = ("-id",)
     sortable_by = ()
     search_fields = ("tenant_id",)

@@ -9,6 +9,7 @@ from django.contrib.admin import helpers
 from django.core.paginator import Paginator
 from django.db import router
 from django.db.models import QuerySet
+from django.forms import Script
 from django.http import Http404, HttpRequest
 from django.urls import URLPattern
 from django.utils.functional import cached_property
@@ -17,13 +18,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from circuits.console import limits, scope
+from circuits.console.columns import ToldColumns
 
 # Generic for the type checker alone.
 if TYPE_CHECKING:
-    AnyModelAdmin = admin.ModelAdmin[Any]
     AnyPaginator = Paginator[Any]
 else:
-    AnyModelAdmin = admin.ModelAdmin
     AnyPaginator = Paginator
 
 MOST_LISTED = 1_000
@@ -39,11 +39,12 @@ class BoundedPaginator(AnyPaginator):
         return len(rows.values_list("pk")[:MOST_LISTED])
 
 
-class BoundedAdmin(AnyModelAdmin):
+class BoundedAdmin(ToldColumns):
     """What other tenants have does not exist for staff who are limited to some."""
 
     class Media:
         css: ClassVar[Any] = {"all": ("circuits/console.css",)}
+        js = (Script("circuits/times.js", defer=True),)
 
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -127,6 +128,10 @@ class ReadOnlyAdmin(BoundedAdmin):
     """To be looked at by whoever may view the model, and changed by nobody."""
 
     actions: Any = None
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Those as well that no form could have, such as the time of a row."""
+        return self.fields or [field.name for field in self.opts.concrete_fields]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -11,10 +11,10 @@ from django.utils.safestring import SafeString
 
 from circuits.console import scope
 from circuits.console.lists import ReadOnlyAdmin
+from circuits.console.times import moment
 from outbox.admin.action_list import ActionChangeList
 from outbox.models import OperatorAction
 from outbox.operations.actions import asked_for
-from outbox.templatetags.outbox_console import moment
 
 _MOST_SHOWN = 20
 """Tenants or numbers of events that a cell has room for."""
@@ -26,7 +26,6 @@ class ActionAdmin(ReadOnlyAdmin):
 
     class Media:
         css: ClassVar[Any] = {"all": ("outbox/console.css", "outbox/events.css")}
-        js = ("outbox/live.js",)
 
     list_display = ("when", "who", "verb", "whom", "what", "counted", "reason")
     list_display_links = ("when",)

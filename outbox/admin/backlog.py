@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils import timezone
 
+from circuits.console.ages import duration
 from circuits.console.lists import ReadOnlyAdmin
+from circuits.console.times import NOTHING, number
 from outbox.models import BacklogCount, TenantBacklog
 from outbox.models.backlog import TenantBacklogQuerySet
 
@@ -28,17 +28,14 @@ class TenantBacklogAdmin(ReadOnlyAdmin):
         return found
 
     @admin.display(ordering="blocked")
-    def blocked(self, backlog: Any) -> int:
+    def blocked(self, backlog: Any) -> str:
         """Of the pending ones, those that wait behind an open circuit."""
-        return int(backlog.blocked)
+        return number(backlog.blocked)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         count = BacklogCount.objects.using(self.get_queryset(request).db).first()
-        taken_at = count.taken_at if count else None
-        title = "What waits: not counted yet"
-        if taken_at is not None:
-            title = f"What waits, as of {timezone.localtime(taken_at):%Y-%m-%d %H:%M:%S}"
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        extra = {"title": "What waits", "taken_at": count.taken_at if count else None}
+        return super().changelist_view(request, {**extra, **(extra_context or {})})
 
 
 @admin.register(BacklogCount)
@@ -46,11 +43,12 @@ class BacklogCountAdmin(ReadOnlyAdmin):
     """The last count of all tenants together."""
 
     tenant_field = None
+    not_counted = ("token",)
     list_display = ("taken_at", "oldest", "tenants", "pending", "scheduled", "failed", "seconds")
 
     @admin.display(description="oldest waited")
-    def oldest(self, count: BacklogCount) -> timedelta | None:
+    def oldest(self, count: BacklogCount) -> str:
         """When it was counted."""
         if count.taken_at is None or count.oldest_pending_at is None:
-            return None
-        return count.taken_at - count.oldest_pending_at
+            return NOTHING
+        return duration(count.taken_at - count.oldest_pending_at)

@@ -14,13 +14,13 @@ from django.utils.text import Truncator
 
 from circuits.console import scope
 from circuits.console.lists import MOST_LISTED, ReadOnlyAdmin
+from circuits.console.times import clock, moment
 from outbox.admin.decisions import DECISIONS, Decision, DecisionForm, named
 from outbox.admin.event_list import EventChangeList
 from outbox.admin.event_page import EventPage
 from outbox.admin.operator import operator
 from outbox.models import OutboxEvent
 from outbox.operations.filters import Filter, InvalidFilter
-from outbox.templatetags.outbox_console import clock, moment
 
 
 @admin.register(OutboxEvent)
@@ -29,7 +29,7 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
 
     class Media:
         css: ClassVar[Any] = {"all": ("outbox/console.css", "outbox/events.css")}
-        js = (Script("outbox/live.js", defer=True), Script("outbox/copy.js", defer=True))
+        js = (Script("outbox/copy.js", defer=True),)
 
     list_display = ("id", "state", "tenant_id", "topic", "key", "attempts", "error_class", "created", "ends")
     # The order is that of the index that answers.

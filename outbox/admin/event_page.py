@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from circuits.console import scope
 from circuits.console.badges import badge
-from circuits.console.lists import AnyModelAdmin
+from circuits.console.columns import AnyModelAdmin
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator
 from outbox.kafka import shell

@@ -11,12 +11,12 @@ from django.utils.safestring import SafeString
 from circuits.console import scope
 from circuits.console.badges import badge
 from circuits.console.lists import ReadOnlyAdmin
+from circuits.console.times import moment
 from outbox.admin.dead_letters import DeadLetterPages
 from outbox.admin.job_pages import JobPages
 from outbox.admin.job_start import JobStartPages
 from outbox.models import OutboxJob
 from outbox.operations.jobs.progress import progress_of, words_of
-from outbox.templatetags.outbox_console import moment
 
 
 @admin.register(OutboxJob)

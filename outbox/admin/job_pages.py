@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from circuits.console import scope
-from circuits.console.lists import AnyModelAdmin
+from circuits.console.columns import AnyModelAdmin
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator
 from outbox.models import JobState, JobVerb, OutboxJob

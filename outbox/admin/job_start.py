@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from circuits.console.back import way_back
-from circuits.console.lists import AnyModelAdmin
+from circuits.console.columns import AnyModelAdmin
 from outbox.admin.job_forms import JobForm, Wanted, look, wanted
 from outbox.admin.operator import operator
 from outbox.models import JobVerb

@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from circuits.console.back import way_back
-from circuits.console.lists import AnyModelAdmin
+from circuits.console.columns import AnyModelAdmin
 from circuits.console.scope import may_see
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator

@@ -10,4 +10,5 @@ class RelayAdmin(ReadOnlyAdmin):
 
     tenant_field = None
     list_display = ("id", "host", "pid", "version", "started_at", "heartbeat_at", "lanes", "rate")
+    not_counted = ("pid",)
     ordering = ("host", "pid")

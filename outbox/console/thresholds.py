@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from circuits.console.ages import duration
 from circuits.policy import Mode, Policy
-from outbox.console.ages import duration
 
 
 def told(policy: Policy) -> str:

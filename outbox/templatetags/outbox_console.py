@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django import template
@@ -10,13 +10,15 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from circuits.console import ages, times
 from circuits.console.badges import badge
-from outbox.console import ages, scales
+from circuits.console.times import NOTHING
+from outbox.console import scales
 
 register = template.Library()
 register.simple_tag(badge, name="badge")
-
-NOTHING = "\N{EN DASH}"
+for each in (times.age, times.ahead, times.moment, times.clock, times.minute, times.iso):
+    register.filter(each.__name__, each)
 
 
 @register.filter
@@ -38,48 +40,6 @@ def span(value: timedelta | float | None) -> str:
     return ages.duration(value if isinstance(value, timedelta) else timedelta(seconds=value))
 
 
-@register.filter
-def age(at: datetime | None) -> str:
-    """How long ago."""
-    return NOTHING if at is None else ages.duration(timezone.now() - at)
-
-
-@register.filter
-def ahead(at: datetime | None) -> str:
-    """How long from now; nothing if it is over."""
-    left = timedelta(0) if at is None else at - timezone.now()
-    return f"in {ages.duration(left)}" if left > timedelta(0) else ""
-
-
-@register.filter
-def moment(at: datetime | None) -> str | SafeString:
-    """A time with its age beside it."""
-    if at is None:
-        return NOTHING
-    return format_html('{} <span class="age">({})</span>', clock(at), ahead(at) or f"{age(at)} ago")
-
-
-@register.filter
-def clock(at: datetime | None) -> str | SafeString:
-    """A time of today without its date; a script may put it into the viewer's zone."""
-    if at is None:
-        return NOTHING
-    here = timezone.localtime(at)
-    same_day = here.date() == timezone.localdate()
-    return _time(at, f"{here:%H:%M:%S}" if same_day else f"{here:%Y-%m-%d %H:%M:%S}", kind="second")
-
-
-@register.filter
-def minute(at: datetime) -> SafeString:
-    """Hours and minutes alone."""
-    return _time(at, f"{timezone.localtime(at):%H:%M}", kind="minute")
-
-
-@register.filter
-def iso(at: datetime) -> str:
-    return at.isoformat(timespec="seconds")
-
-
 @register.simple_tag
 def zone() -> SafeString:
     """Of the times on this page."""
@@ -95,8 +55,3 @@ def chart(drawn: Any, empty: str = "Nothing happened in this time.") -> dict[str
 @register.inclusion_tag("admin/outbox/spark.html")
 def spark(drawn: Any) -> dict[str, Any]:
     return {"spark": drawn}
-
-
-def _time(at: datetime, text: str, *, kind: str) -> SafeString:
-    full = f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}"
-    return format_html('<time datetime="{}" data-clock="{}" title="{}">{}</time>', iso(at), kind, full, text)

@@ -62,7 +62,7 @@ def test_the_index_has_the_overview_with_its_files(admin_client):
     page = admin_client.get(reverse("admin:index")).content.decode()
     assert "Tenants, worst off first" in page
     assert "acme" in admin_client.get(reverse("admin:outbox_tenant_change", args=["acme"])).content.decode()
-    for name in ("outbox/live.js", "outbox/console.css", "circuits/console.css"):
+    for name in ("outbox/live.js", "outbox/console.css", "circuits/times.js", "circuits/console.css"):
         assert name in page
         assert finders.find(name)
 

@@ -1,6 +1,6 @@
 "use strict";
 
-/* Refreshes the figures of a page, and shows its times in the viewer's zone.
+/* Refreshes the figures of a page. What is fresh is told by an event, "console:fresh".
 
    A region is [data-live]. Its parts are <div data-live-part="where to fetch it" data-least="seconds">, each with one
    [data-live-figures]; what is said about refreshing is in [data-live-state], the choice of the rhythm in
@@ -13,29 +13,7 @@
     const SAID_EVERY = 60_000;
 
     const two = (number) => String(number).padStart(2, "0");
-    const clock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}`;
-    const fullClock = (at) => `${clock(at)}:${two(at.getSeconds())}`;
-    const day = (at) => `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-
-    const written = (element, at) => {
-        if (element.dataset.clock === "minute") {
-            return clock(at);
-        }
-        return day(at) === day(new Date()) ? fullClock(at) : `${day(at)} ${fullClock(at)}`;
-    };
-
-    /* Times come in the server's zone, which a reader far away would have to convert. */
-    const localise = (root) => {
-        for (const element of root.querySelectorAll("time[data-clock]")) {
-            element.textContent = written(element, new Date(element.dateTime));
-        }
-        for (const element of root.querySelectorAll("[data-clock-at]")) {
-            element.textContent = element.textContent.replace(/^\d\d:\d\d/, clock(new Date(element.dataset.clockAt)));
-        }
-        for (const element of root.querySelectorAll("[data-zone]")) {
-            element.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone || element.textContent;
-        }
-    };
+    const fullClock = (at) => `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
 
     const remembered = () => {
         try {
@@ -74,8 +52,8 @@
         ]);
         const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
         const [across, down] = [window.scrollX, window.scrollY];
-        localise(found);
         part.replaceChildren(document.adoptNode(found));
+        part.dispatchEvent(new CustomEvent("console:fresh", { bubbles: true }));
         for (const id of open) {
             document.getElementById(id)?.setAttribute("open", "");
         }
@@ -275,7 +253,6 @@
         }
     }
 
-    localise(document);
     for (const element of document.querySelectorAll("[data-live]")) {
         new Region(element);
     }

@@ -8,8 +8,8 @@ import pytest
 from django.template import engines
 from django.test import override_settings
 
+from circuits.console.ages import duration
 from outbox.console import charts, scales
-from outbox.console.ages import duration
 from outbox.console.charts import Chart, Series
 from tests.support.markup import inline
 
