@@ -12,10 +12,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from circuits.console import scope
-from circuits.console.lists import AnyModelAdmin
+from circuits.console.columns import AnyModelAdmin
 from outbox.admin.job_start import VIEW_EVENTS
 from outbox.models import EventStatus, JobVerb
-from outbox.operations.dead_letters import MOST_GROUPS, Group, groups
+from outbox.operations.dead_letters import MOST_NAMES, Group, groups
 from outbox.operations.jobs.verbs import PERMISSIONS
 
 _OFFERED = (JobVerb.REPLAY, JobVerb.DISCARD)
@@ -37,10 +37,10 @@ class DeadLetterPages(AnyModelAdmin):
             "title": "Dead letters",
             "opts": self.opts,
             "media": self.media,
-            "most_groups": MOST_GROUPS,
+            "most_names": MOST_NAMES,
             "kinds": [
-                ("Error class", list(_rows(found.by_class, "error_class", verbs))),
-                ("Topic", list(_rows(found.by_topic, "topic", verbs))),
+                ("Error class", found.by_class, list(_rows(found.by_class.groups, "error_class", verbs))),
+                ("Topic", found.by_topic, list(_rows(found.by_topic.groups, "topic", verbs))),
             ],
         }
         return TemplateResponse(request, "admin/outbox/outboxjob/dead_letters.html", context)

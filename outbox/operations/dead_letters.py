@@ -13,6 +13,8 @@ from outbox.operations.quick import quick
 
 MOST_COUNTED = 1_000
 MOST_GROUPS = 100
+MOST_NAMES = 1_000
+"""Error classes, or topics, that are looked at, whosever they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +30,24 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Groups:
-    """The largest come first."""
+class Kind:
+    """Groups by the same thing, the largest first."""
 
-    by_class: tuple[Group, ...]
-    by_topic: tuple[Group, ...]
+    groups: tuple[Group, ...]
+    more: bool
+    """Whether there are smaller ones beside these."""
+    is_cut: bool
+    """Whether there are more names than were looked at: what comes later in the alphabet is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    by_class: Kind
+    by_topic: Kind
 
 
 def groups(*, tenants: Collection[str] | None = None, using: str | None = None) -> Groups:
-    """Of these tenants, or of all; each counted up to `MOST_COUNTED`, and of each kind the first `MOST_GROUPS`."""
+    """Of these tenants, or of all; each counted up to `MOST_COUNTED`, and of each kind the largest `MOST_GROUPS`."""
     alias = using or conf.get().database
     with quick(alias):
         return Groups(
@@ -45,12 +56,15 @@ def groups(*, tenants: Collection[str] | None = None, using: str | None = None) 
         )
 
 
-def _read(by: Literal["error_class", "topic"], tenants: Collection[str] | None, alias: str) -> tuple[Group, ...]:
+def _read(by: Literal["error_class", "topic"], tenants: Collection[str] | None, alias: str) -> Kind:
     limited = None if tenants is None else sorted(tenants)
     with connections[alias].cursor() as cursor:
-        parameters = {"most": MOST_GROUPS, "cap": MOST_COUNTED + 1, "tenants": limited}
-        cursor.execute(sql.load("dead_letters").format(by=by), parameters)
-        return tuple(
-            Group(name=name, events=min(events, MOST_COUNTED), tenants=tenants_of, more=events > MOST_COUNTED)
-            for name, events, tenants_of in cursor.fetchall()
-        )
+        limits = {"names": MOST_NAMES + 1, "most": MOST_GROUPS + 1, "cap": MOST_COUNTED + 1}
+        cursor.execute(sql.load("dead_letters").format(by=by), {**limits, "tenants": limited})
+        rows = cursor.fetchall()
+    found = tuple(
+        Group(name=name, events=min(events, MOST_COUNTED), tenants=tenants_of, more=events > MOST_COUNTED)
+        for _, name, events, tenants_of in rows
+        if name is not None
+    )
+    return Kind(groups=found[:MOST_GROUPS], more=len(found) > MOST_GROUPS, is_cut=rows[0][0] > MOST_NAMES)

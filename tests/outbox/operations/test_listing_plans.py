@@ -163,8 +163,8 @@ def test_no_list_counts_the_table() -> None:
 def test_groups_of_dead_letters_are_counted_by_index_and_up_to_a_cap(tenants: list[str] | None) -> None:
     with CaptureQueriesContext(connection) as queries:
         found = dead_letters.groups(tenants=tenants)
-    assert {group.name for group in found.by_class} == {"topic", "poison"}
-    assert all(group.more == (tenants is None) for group in found.by_class)
+    assert {group.name for group in found.by_class.groups} == {"topic", "poison"}
+    assert all(group.more == (tenants is None) for group in found.by_class.groups)
     asked = [each["sql"] for each in queries if "WITH RECURSIVE" in each["sql"]]
     plans = [application_plan(each, None, before="; ".join(f"SET {name} = off" for name in AVOIDED)) for each in asked]
     assert [plan.scans() for plan in plans] == [[], []]
