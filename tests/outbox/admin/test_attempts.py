@@ -1,0 +1,70 @@
+"""The list of failed attempts, for staff limited to some tenants."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from outbox.models import OutboxAttempt
+from outbox.operations import attempts
+from tests.outbox.admin import people
+from tests.outbox.operations.rows import failed
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/outbox/outboxattempt/"
+
+
+@pytest.fixture
+def otto(client: Client) -> Client:
+    client.force_login(people.operator(tenants=("acme",)))
+    return client
+
+
+def attempt(tenant_id: str = "acme", **columns: Any) -> int:
+    event = failed(tenant_id=tenant_id)
+    return OutboxAttempt.objects.create(event=event, relay_id=uuid4(), error_class="topic", code=3, **columns).pk
+
+
+def listed(staff: Client, **query: str) -> list[int]:
+    found = re.findall(r'class="field-id"><a href="[^"]*/(\d+)/change/', staff.get(LIST, query).text)
+    return [int(number) for number in found]
+
+
+def test_the_latest_attempts_of_ones_own_tenants_come_first(otto: Client) -> None:
+    first, _, last = attempt(), attempt("globex"), attempt()
+    assert listed(otto) == [last, first]
+    text = otto.get(LIST).text
+    assert "2 outbox attempts" in text
+    assert "globex" not in text
+    assert "Looked as far as" not in text
+
+
+def test_it_is_said_how_far_was_looked(otto: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, _, new = attempt(), attempt("globex"), attempt()
+    monkeypatch.setattr(attempts, "MOST_LOOKED_AT", 2)
+    assert listed(otto) == [new]
+    assert "Looked as far as <time" in otto.get(LIST).text
+    event_id = OutboxAttempt.objects.get(pk=old).event_id
+    assert listed(otto, q=str(event_id)) == [old]
+
+
+def test_pages_are_turned_and_filters_hold(otto: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outbox.admin.attempt.AttemptAdmin.list_per_page", 2)
+    made = [attempt() for _ in range(3)]
+    odd = attempt(message="x")
+    OutboxAttempt.objects.filter(pk=odd).update(error_class="poison")
+    assert listed(otto) == [odd, made[2]]
+    assert listed(otto, p="2") == [made[1], made[0]]
+    assert listed(otto, error_class="poison") == [odd]
+
+
+def test_another_tenants_attempt_is_not_found(otto: Client) -> None:
+    own, foreign = attempt(), attempt("globex")
+    assert otto.get(f"{LIST}{own}/change/").status_code == 200
+    assert otto.get(f"{LIST}{foreign}/change/").status_code == 404
+    assert listed(otto, q=str(OutboxAttempt.objects.get(pk=foreign).event_id)) == []
