@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 
-from circuits.models import TenantCircuit
+from circuits.models import StaffTenantScope, TenantCircuit
 from outbox.models import EventStatus, JobState, OutboxEvent, OutboxJob
 from tests.browser import scene
 
@@ -91,3 +92,45 @@ PAGES: dict[str, Where] = {
     "reset": lambda: _of_circuit("reset"),
     "new circuit": lambda: reverse("admin:circuits_tenantcircuit_add"),
 }
+
+
+def _circuits(**form: Any) -> tuple[str, dict[str, Any]]:
+    """The list of circuits, sent with all of them selected."""
+    selected = [str(pk) for pk in TenantCircuit.objects.order_by("pk").values_list("pk", flat=True)]
+    return _list("circuits.tenantcircuit"), {"_selected_action": selected, "index": "0", **form}
+
+
+def _edited_circuit() -> tuple[str, dict[str, Any]]:
+    circuit = TenantCircuit.objects.get(tenant_id=scene.LOCKED_OUT)
+    rows = {"form-TOTAL_FORMS": "1", "form-INITIAL_FORMS": "1", "form-0-id": str(circuit.pk)}
+    return _list("circuits.tenantcircuit"), {**rows, "form-0-failure_threshold": "2", "_save": "Save"}
+
+
+def _last_limit(verb: str) -> str:
+    limit = StaffTenantScope.objects.latest("pk")
+    return reverse(f"admin:circuits_stafftenantscope_{verb}", args=[limit.pk])
+
+
+ASKED_FOR: dict[str, Where] = {
+    "new limit": lambda: reverse("admin:circuits_stafftenantscope_add"),
+    "delete a limit": lambda: _last_limit("delete"),
+    "delete a policy": lambda: reverse("admin:outbox_tenantpolicy_delete", args=[scene.NOISY]),
+}
+"""Pages that are built like others: looked at once."""
+
+SENT: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
+    "revealed event": lambda: (_reveal(), {"reason": "a look at the page"}),
+    "reveal without a reason": lambda: (_reveal(), {"reason": ""}),
+    "pause without a reason": lambda: (
+        reverse("admin:outbox_policy_decide", args=["pause"]),
+        {"tenant": [scene.NOISY], "reason": "", "until": "2020-01-01T00:00"},
+    ),
+    "several circuits": lambda: _circuits(action="force_open"),
+    "thresholds of several circuits": lambda: _circuits(action="set_thresholds"),
+    "impossible thresholds": lambda: _circuits(
+        action="set_thresholds", confirmed="yes", reason="", failure_threshold="0", decay="x"
+    ),
+    "thresholds edited in the list": _edited_circuit,
+    "policy without a reason": lambda: (reverse("admin:outbox_tenantpolicy_add"), {"tenant_id": "a:b", "weight": "0"}),
+}
+"""Pages that answer a form: its address, and what is sent. Nothing of it changes what other pages show."""
