@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connections
 from django.test import Client
 from django.test.utils import override_settings
@@ -20,12 +20,13 @@ from bench.measure import percentile
 from bench.report import Figure, at_most
 from bench.rounds import Options
 from bench.servers import Servers
+from circuits.models import StaffTenantScope
 from outbox.operations import backlog
 
 _EVENTS = 1_000_000
 _TENANTS = (10, 10_000)
 _REQUESTS = 40
-_PASSWORD = "bench"  # noqa: S105  of a user in a database that is dropped in the end
+_OWN_TENANTS = 8
 _LISTS = "/admin/outbox/outboxevent/"
 
 # Nine in ten were sent, one in ten thousand is for a rare topic; times go back half a day, as numbers do.
@@ -53,6 +54,11 @@ CROSS JOIN LATERAL (
                 WHEN i / 7 %% 100 < 98 THEN 'failed' WHEN i / 7 %% 100 < 99 THEN 'scheduled' ELSE 'discarded' END
 ) AS drawn (status)
 """
+_ATTEMPTS = """
+INSERT INTO outbox_attempts (event_id, at, relay_id, error_class, code, message)
+SELECT id, created_at, gen_random_uuid(), error_class, 3, 'Unknown topic'
+FROM outbox_events, generate_series(1, attempts) ORDER BY id
+"""
 _LANES_OF = """
 INSERT INTO outbox_lanes (tenant_id)
 SELECT 'tenant-' || lpad(i::text, 5, '0') FROM generate_series(0, %(tenants)s - 1) i
@@ -79,6 +85,8 @@ class _Page:
     what: str
     limit_ms: float
     paths: tuple[str, ...]
+    limited: bool = False
+    """Whether it is asked for by staff limited to some tenants."""
 
 
 def run(servers: Servers, options: Options) -> list[Figure]:
@@ -87,20 +95,23 @@ def run(servers: Servers, options: Options) -> list[Figure]:
     figures: list[Figure] = []
     # As in production: in development Django keeps every statement.
     with override_settings(DEBUG=False, ALLOWED_HOSTS=["testserver"]):
-        client = _staff()
+        clients = {limited: _staff(limited=limited) for limited in (False, True)}
         for tenants in _TENANTS:
-            figures += _measured(servers, client, options, events=events, tenants=tenants)
+            figures += _measured(servers, clients, options, events=events, tenants=tenants)
     load.empty(servers.database_url)
     connections.close_all()
     return figures
 
 
-def _measured(servers: Servers, client: Client, options: Options, *, events: int, tenants: int) -> Iterator[Figure]:
+def _measured(
+    servers: Servers, clients: dict[bool, Client], options: Options, *, events: int, tenants: int
+) -> Iterator[Figure]:
     began = time.perf_counter()
     _seed(servers.database_url, events=events, tenants=tenants)
     print(f"    {events:,} events of {tenants:,} tenants in {time.perf_counter() - began:.0f} s", flush=True)
     for page in _pages(servers.database_url):
-        rounds = [_asked(client, page, requests=options.shortened(_REQUESTS)) for _ in range(options.rounds)]
+        client, requests = clients[page.limited], options.shortened(_REQUESTS)
+        rounds = [_asked(client, page, requests=requests) for _ in range(options.rounds)]
         samples = [percentile([taken for _, taken in found], 0.95) for found in rounds]
         slowest, taken = max((each for found in rounds for each in found), key=lambda each: each[1])
         print(
@@ -115,10 +126,15 @@ def _measured(servers: Servers, client: Client, options: Options, *, events: int
         )
 
 
-def _staff() -> Client:
-    User.objects.create_superuser("bench", password=_PASSWORD)
+def _staff(*, limited: bool) -> Client:
+    """Somebody who may see everything, or everything of a few tenants."""
+    user = User.objects.create_user("limited" if limited else "bench", is_staff=True, is_superuser=not limited)
+    if limited:
+        user.user_permissions.set(Permission.objects.filter(content_type__app_label="outbox"))
+        tenants = [f"tenant-{number:05}" for number in range(_OWN_TENANTS)]
+        StaffTenantScope.objects.bulk_create(StaffTenantScope(user=user, tenant_id=each) for each in tenants)
     client = Client()
-    assert client.login(username="bench", password=_PASSWORD)
+    client.force_login(user)
     return client
 
 
@@ -167,6 +183,13 @@ def _pages(database_url: str) -> Iterator[_Page]:
         limit_ms=80,
         paths=tuple(f"{_LISTS}{number}/change/" for number in numbers),
     )
+    yield _Page(
+        key="limited",
+        what="lists of limited staff",
+        limit_ms=150,
+        paths=(_LISTS, "/admin/outbox/outboxattempt/", *_lists({"status__exact": "failed"}, tenant)),
+        limited=True,
+    )
 
 
 def _lists(*queries: dict[str, str]) -> tuple[str, ...]:
@@ -199,8 +222,9 @@ def _seed(database_url: str, *, events: int, tenants: int) -> None:
         for first in range(1, events + 1, _CHUNK):
             last = min(first + _CHUNK - 1, events)
             connection.execute(_EVENTS_OF, {"first": first, "last": last, "tenants": tenants, "events": events})
+        connection.execute(_ATTEMPTS)
         connection.execute(_LANES_OF, {"tenants": tenants})
         connection.execute(_MINUTES_OF, {"tenants": tenants})
-        connection.execute("VACUUM (ANALYZE) outbox_events, outbox_lanes, outbox_minutes")
+        connection.execute("VACUUM (ANALYZE) outbox_events, outbox_attempts, outbox_lanes, outbox_minutes")
         connection.execute("CHECKPOINT")
     backlog.snapshot(refresh_if_older_than=timedelta(0))
