@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -11,6 +12,7 @@ from django.utils.safestring import SafeString
 from circuits.console import ages
 
 NOTHING = "\N{EN DASH}"
+_RECORDED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def age(at: datetime | None) -> str:
@@ -38,6 +40,11 @@ def clock(at: datetime | None) -> str | SafeString:
     here = timezone.localtime(at)
     same_day = here.date() == timezone.localdate()
     return _time(at, f"{here:%H:%M:%S}" if same_day else f"{here:%Y-%m-%d %H:%M:%S}", kind="second")
+
+
+def recorded(text: str) -> str | SafeString:
+    """A time as records have it, as `clock` writes it; any other text as it is."""
+    return clock(datetime.fromisoformat(text)) if _RECORDED.fullmatch(text) else text
 
 
 def minute(at: datetime) -> SafeString:

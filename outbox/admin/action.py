@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from circuits.console import scope
 from circuits.console.lists import ReadOnlyAdmin
-from circuits.console.times import moment
+from circuits.console.times import moment, recorded
 from outbox.admin.action_list import ActionChangeList
 from outbox.models import OperatorAction
 from outbox.operations.actions import asked_for
@@ -73,7 +73,7 @@ class ActionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="filter")
     def what(self, action: OperatorAction) -> str:
-        return ", ".join(f"{name}: {_said(value)}" for name, value in action.filter.items()) or "-"
+        return format_html_join(", ", "{}: {}", ((name, _said(value)) for name, value in action.filter.items())) or "-"
 
     @admin.display(description="counts")
     def counted(self, action: OperatorAction) -> str:
@@ -101,7 +101,7 @@ def _said(value: Any) -> str:
         return _some(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return recorded(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _some(values: list[Any]) -> str:

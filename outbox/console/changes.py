@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from circuits.console.times import recorded
+
 NOTHING = "\N{EN DASH}"
 
 
@@ -32,4 +34,4 @@ def _said(value: Any) -> str:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, (int, float)) else str(value)
+    return f"{value:,}" if isinstance(value, (int, float)) else recorded(str(value))

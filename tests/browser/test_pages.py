@@ -43,7 +43,7 @@ _WAY_PAST_THE_MENU = """() => {
 # Whatever looks like a time, but for what events and people say, and what the script itself says.
 _BARE_TIMES = r"""() => {
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    const told = "time[data-clock], [data-clock-at], [data-live-state], script, pre, code, textarea";
+    const told = "time[data-clock], [data-clock-at], [data-live-state], script, pre, code, textarea, .module.clockbox";
     const found = [];
     while (texts.nextNode()) {
         const {data, parentElement} = texts.currentNode;

@@ -51,6 +51,12 @@ def test_lists_are_left_to_the_actions_own_page() -> None:
     assert changes({"weight": 2}, None) == (Change(name="weight", before="2", after="–"),)  # noqa: RUF001
 
 
+def test_times_that_were_recorded_are_told_as_times() -> None:
+    (change,) = changes({"paused_until": None}, {"paused_until": "2026-01-02T03:04:05.678Z"})
+    assert change.after.startswith('<time datetime="2026-01-02T03:04:05+00:00" data-clock="second"')
+    assert changes(None, {"until": "2026-01-02T03:04 <b>"})[0].after == "2026-01-02T03:04 <b>"
+
+
 def written(text: str, **context: object) -> str:
     return str(engines["django"].from_string("{% load outbox_console %}" + text).render(context))
 
