@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from circuits.collector import CircuitCollector
+from outbox.admin.rights import rights
 from outbox.metrics import OutboxCollector
 from somabrain.memory import metrics as memory
 
@@ -25,7 +26,9 @@ _circuits = CircuitCollector()
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Everything in one answer, for who has the token, for staff, and in development for everyone."""
+    """Everything in one answer, for who has the token, for staff who may see every tenant's figures, and in development
+    for everyone.
+    """
     if not _may_read(request):
         return HttpResponse(
             "METRICS_TOKEN is asked for, as a bearer token.\n",
@@ -44,7 +47,13 @@ def _may_read(request: HttpRequest) -> bool:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if settings.METRICS_TOKEN and scheme.lower() == "bearer":
         return constant_time_compare(token.strip(), settings.METRICS_TOKEN)
-    return request.user.is_active and request.user.is_staff
+    return request.user.is_active and request.user.is_staff and _may_see_everyone(request)
+
+
+def _may_see_everyone(request: HttpRequest) -> bool:
+    """What waits and the circuits are labelled by tenant, so whoever is limited to some tenants reads none of it."""
+    may = rights(request)
+    return may.everyone and may.overview and may.circuits
 
 
 def _registry() -> CollectorRegistry:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
 from circuits.collector import CircuitCollector
+from circuits.models import StaffTenantScope
 from outbox.metrics import OutboxCollector
 from somabrain.views import metrics
 
@@ -45,10 +46,43 @@ def test_the_token_opens(client: Client, settings: Settings) -> None:
     assert client.get("/metrics", headers={"authorization": "Bearer sesame"}).status_code == 200
 
 
-@pytest.mark.parametrize(("staff", "status"), [(True, 200), (False, 401)])
-def test_staff_read_without_the_token(client: Client, staff: bool, status: int) -> None:
-    client.force_login(User.objects.create_user("ann", is_staff=staff))
-    assert client.get("/metrics").status_code == status
+RIGHTS = ("view_tenantbacklog", "view_tenantcircuit")
+
+
+def staff(*rights: str, **given: bool) -> User:
+    user = User.objects.create_user("ann", is_staff=given.pop("is_staff", True), **given)
+    user.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    return user
+
+
+def test_staff_who_may_see_backlogs_and_circuits_read_without_the_token(client: Client) -> None:
+    client.force_login(staff(*RIGHTS))
+    assert client.get("/metrics").status_code == 200
+
+
+def test_superusers_read_without_the_token(client: Client) -> None:
+    client.force_login(staff(is_superuser=True))
+    assert client.get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("rights", [(), *((each,) for each in RIGHTS)])
+def test_staff_without_the_rights_read_nothing(client: Client, rights: tuple[str, ...]) -> None:
+    client.force_login(staff(*rights))
+    assert client.get("/metrics").status_code == 401
+
+
+def test_users_who_are_no_staff_read_nothing(client: Client) -> None:
+    client.force_login(staff(*RIGHTS, is_staff=False))
+    assert client.get("/metrics").status_code == 401
+
+
+def test_staff_who_are_limited_to_tenants_read_nothing_of_the_others(client: Client, settings: Settings) -> None:
+    settings.METRICS_TOKEN = "sesame"
+    user = staff(*RIGHTS)
+    StaffTenantScope.objects.create(user=user, tenant_id="acme")
+    client.force_login(user)
+    assert client.get("/metrics").status_code == 401
+    assert client.get("/metrics", headers={"authorization": "Bearer sesame"}).status_code == 200
 
 
 def test_development_is_open_and_shows_the_process_and_the_database(client: Client, settings: Settings) -> None:
