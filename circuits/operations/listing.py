@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,18 +49,21 @@ class CircuitRow:
 def circuits(
     *,
     tenant_id: str | None = None,
+    tenants: Collection[str] | None = None,
     name: str | None = None,
     state: str | None = None,
-    limit: int,
+    limit: int | None,
     now: datetime | None = None,
 ) -> list[CircuitRow]:
     """By tenant and name. Circuits that never failed and for which staff decided nothing are in no list.
 
-    `now`: the database's clock, if it is known already.
+    `tenants`: these and no others. `limit`: None for all. `now`: the database's clock, if it is known already.
     """
     rows: QuerySet[TenantCircuit] = TenantCircuit.objects.using(conf.get().database).order_by("tenant_id", "name")
     if tenant_id is not None:
         rows = rows.filter(tenant_id=tenant_id)
+    if tenants is not None:
+        rows = rows.filter(tenant_id__in=tenants)
     if name is not None:
         rows = rows.filter(name=name)
     if state is not None:

@@ -36,7 +36,7 @@ REPLAYED = Counter(
 )
 
 LABELLED_TENANTS = 200
-"""So many tenants whose circuit is closed, or whose queue is longest, have a line of their own."""
+"""So many tenants whose circuit is closed, or whose queue is longest, get a line of their own by themselves."""
 CACHE_SECONDS = 10.0
 
 _NOT_CLOSED = tuple(state for state, value in STATE_VALUES.items() if value)
@@ -92,10 +92,11 @@ def refresh() -> None:
 
 
 def _report_all_pending() -> None:
-    found = queue.counts(limit=LABELLED_TENANTS)
-    for tenant_id in _pending.keys() - found.keys():
-        _set_pending(tenant_id, 0)
-    for tenant_id, count in found.items():
+    """Whoever has a line keeps it, and is asked for by name where the list ends before them: 0 means that none waits."""
+    longest = queue.counts(limit=LABELLED_TENANTS)
+    others = _pending.keys() - longest.keys()
+    rest = queue.counts(tenants=others) if len(longest) == LABELLED_TENANTS else {}
+    for tenant_id, count in {**dict.fromkeys(others, 0), **rest, **longest}.items():
         _set_pending(tenant_id, count)
 
 
@@ -106,11 +107,13 @@ def _set_pending(tenant_id: str, count: int) -> None:
 
 def _report_all_circuits() -> None:
     """A circuit that is neither used nor reported moves all the same, by time and by other processes."""
-    found = {
-        row.tenant_id: STATE_VALUES[state]
-        for state in _NOT_CLOSED
-        for row in listing.circuits(name=CIRCUIT, state=state, limit=LABELLED_TENANTS)
-    }
-    for tenant_id, value in {**dict.fromkeys(_states, 0.0), **found}.items():
+    lists = [listing.circuits(name=CIRCUIT, state=state, limit=LABELLED_TENANTS) for state in _NOT_CLOSED]
+    found = {row.tenant_id: STATE_VALUES[row.state] for rows in lists for row in rows}
+    others = _states.keys() - found.keys()
+    rest = {}
+    if others and any(len(rows) == LABELLED_TENANTS for rows in lists):
+        named = listing.circuits(name=CIRCUIT, tenants=others, limit=None)
+        rest = {row.tenant_id: STATE_VALUES[row.state] for row in named}
+    for tenant_id, value in {**dict.fromkeys(others, 0.0), **rest, **found}.items():
         CIRCUIT_STATE.labels(tenant_id=tenant_id).set(value)
         _states[tenant_id] = value

@@ -121,6 +121,51 @@ def test_tenants_beyond_the_first_have_no_line_unless_they_are_in_trouble(monkey
     assert [value(CIRCUIT_STATE, tenant_id) for tenant_id in "abc"] == [0, None, 1]
 
 
+def open_circuits(*tenants: str) -> None:
+    for tenant_id in tenants:
+        steering.force_open(tenant_id=tenant_id, name="memory", by="ann", reason="maintenance")
+
+
+def test_a_circuit_behind_the_longest_list_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LABELLED_TENANTS", 2)
+    open_circuits("a", "b", "c")
+    for tenant_id, state in (("c", "open"), ("d", "open"), ("e", "half_open")):
+        metrics.report_circuit(tenant_id, state)
+    metrics.refresh()
+    assert [value(CIRCUIT_STATE, tenant_id) for tenant_id in "abcde"] == [1, 1, 1, 0, 0]
+
+
+def test_a_queue_behind_the_longest_ones_is_shown_as_it_is(
+    backend: HttpMemoryBackend, memory: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "LABELLED_TENANTS", 2)
+    memory.status = 503
+    for tenant_id, number in (("a", 3), ("b", 3), ("c", 2), ("d", 1)):
+        for each in range(number):
+            MemoryService(backend, tenant_id).remember(f"tea-{each}", each)
+    QueuedWrite.objects.filter(tenant_id="d").delete()
+    metrics.refresh()
+    assert [value(OUTBOX_PENDING, tenant_id) for tenant_id in "abcd"] == [3, 3, 2, 0]
+
+
+def test_no_tenant_is_asked_for_by_name_where_the_list_has_all(
+    service: MemoryService, memory: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    count = queue.counts
+
+    def counts(**given: Any) -> dict[str, int]:
+        asked.append(given)
+        return count(**given)
+
+    monkeypatch.setattr(queue, "counts", counts)
+    break_circuit(service, memory)
+    MemoryService._update_outbox_metric("globex", 7)
+    metrics.refresh()
+    assert asked == [{"limit": metrics.LABELLED_TENANTS}]
+    assert (value(OUTBOX_PENDING), value(OUTBOX_PENDING, "globex")) == (5, 0)
+
+
 def test_metrics_that_fail_cost_no_call_and_are_said_once(
     service: MemoryService, memory: MemoryServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
