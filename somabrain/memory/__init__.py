@@ -2,7 +2,14 @@
 
 from circuits.api import CircuitOpen
 from somabrain.memory.backend import Memory, MemoryBackend, Question, Write
-from somabrain.memory.errors import BackendFailed, BackendRejected, InvalidArgument, MemoryServiceError, NotRemembered
+from somabrain.memory.errors import (
+    BackendFailed,
+    BackendRejected,
+    InvalidArgument,
+    MemoryServiceError,
+    NotRemembered,
+    Overtaken,
+)
 from somabrain.memory.http import HttpMemoryBackend
 from somabrain.memory.metrics import CIRCUIT_STATE, OUTBOX_PENDING
 from somabrain.memory.results import Health, Remembered
@@ -24,6 +31,7 @@ __all__ = [
     "MemoryService",
     "MemoryServiceError",
     "NotRemembered",
+    "Overtaken",
     "Question",
     "Remembered",
     "Write",

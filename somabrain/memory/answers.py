@@ -42,11 +42,12 @@ def judge(status: int, body: bytes) -> Any:
     return found
 
 
-def check_kept(answer: Any, write: Write) -> None:
-    """Raises `BackendFailed` unless the memory says that it has this write, or a newer one of the key."""
+def kept(answer: Any, write: Write) -> int:
+    """The version that the memory has. Raises `BackendFailed` unless it is this write's, or a higher one."""
     version = answer.get("version")
     if isinstance(version, bool) or not isinstance(version, int) or version < write.version:
         raise BackendFailed(_BAD_ANSWER, "it does not say that it has the write's version or a higher one")
+    return version
 
 
 def memories(answer: Any, question: Question) -> tuple[Memory, ...]:

@@ -45,13 +45,15 @@ class MemoryBackend(Protocol):
     other `Exception` is a failure of the memory. Every call ends within a time of the backend's own choosing.
     """
 
-    def put(self, write: Write) -> None:
+    def put(self, write: Write) -> int | None:
         """Keep it, unless a write of the key with the same or a higher version is kept: then do nothing.
 
-        Only the memory can do that: a request that hung may arrive after the next one.
+        Only the memory can do that: a request that hung may arrive after the next one. Returns the version that is kept
+        now. A memory that cannot say so returns None, and then nobody notices that a write came to nothing because a
+        host's clock was wrong.
         """
 
-    async def aput(self, write: Write) -> None: ...
+    async def aput(self, write: Write) -> int | None: ...
 
     def search(self, question: Question) -> Sequence[Memory]:
         """At most `top_k` memories of this tenant and namespace, the best first."""

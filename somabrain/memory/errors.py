@@ -70,3 +70,13 @@ class NotRemembered(MemoryServiceError):
     def __str__(self) -> str:
         why = f" ({' '.join(str(self.__cause__).split())})" if self.__cause__ else ""
         return f"key={self.key!r}: neither the memory nor the outbox took the write{why}. Try again later."
+
+
+class Overtaken(NotRemembered):
+    """The memory has a higher version of the key, also after the write was made once more with one above its own."""
+
+    def __str__(self) -> str:
+        return (
+            f"key={self.key!r}: the memory ignored the write twice, since it has a higher version of the key. "
+            "Either others write it at the same time, or the memory raises versions by itself. Try again later."
+        )

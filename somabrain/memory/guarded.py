@@ -15,16 +15,18 @@ def circuit_of(tenant_id: str) -> Circuit:
     return Circuit(tenant_id=tenant_id, name=CIRCUIT, ignore=(BackendRejected,))
 
 
-def put(circuit: Circuit, backend: MemoryBackend, write: Write) -> None:
-    """Raises `CircuitOpen`, and what the backend raises; so do all of these."""
+def put(circuit: Circuit, backend: MemoryBackend, write: Write) -> int:
+    """The version that the memory has then. Raises `CircuitOpen`, and what the backend raises; so do all of these."""
     with circuit.call() as call, _told(call):
-        backend.put(write)
+        kept = backend.put(write)
+    return write.version if kept is None else kept
 
 
-async def aput(circuit: Circuit, backend: MemoryBackend, write: Write) -> None:
+async def aput(circuit: Circuit, backend: MemoryBackend, write: Write) -> int:
     async with circuit.call() as call:
         with _told(call):
-            await backend.aput(write)
+            kept = await backend.aput(write)
+    return write.version if kept is None else kept
 
 
 def search(circuit: Circuit, backend: MemoryBackend, question: Question) -> Sequence[Memory]:

@@ -76,11 +76,11 @@ class HttpMemoryBackend:
             connections=settings.connections,
         )
 
-    def put(self, write: Write) -> None:
-        answers.check_kept(self._ask("/v1/remember", asdict(write)), write)
+    def put(self, write: Write) -> int:
+        return answers.kept(self._ask("/v1/remember", asdict(write)), write)
 
-    async def aput(self, write: Write) -> None:
-        answers.check_kept(await self._aask("/v1/remember", asdict(write)), write)
+    async def aput(self, write: Write) -> int:
+        return answers.kept(await self._aask("/v1/remember", asdict(write)), write)
 
     def search(self, question: Question) -> Sequence[Memory]:
         return answers.memories(self._ask("/v1/recall", asdict(question)), question)

@@ -92,7 +92,7 @@ def refresh() -> None:
 
 
 def _report_all_pending() -> None:
-    """Whoever has a line keeps it, and is asked for by name where the list ends before them: 0 means that none waits."""
+    """Whoever has a line keeps it, and is asked for by name where the list ends before them: 0 means that none wait."""
     longest = queue.counts(limit=LABELLED_TENANTS)
     others = _pending.keys() - longest.keys()
     rest = queue.counts(tenants=others) if len(longest) == LABELLED_TENANTS else {}

@@ -42,6 +42,8 @@ class Standing:
     """For the write: higher than that of any other before it."""
     waits: bool
     """Whether a write of the key waits, so that this one has to wait behind it."""
+    certain: bool = True
+    """Whether the database says so; if not, the version is the host's own time, which may be wrong."""
     leftovers: bool = False
     """Whether the key has rows that nobody waits for, and that a newer write outdates."""
 

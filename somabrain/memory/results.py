@@ -10,7 +10,7 @@ class Remembered:
     """What became of a write."""
 
     queued: bool
-    """Whether it waits in the outbox; else the memory has it."""
+    """Whether it waits in the outbox; else the memory has it, or a newer one of the key."""
     event_id: int | None
     """The event in the outbox, if it waits."""
     version: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -14,7 +15,7 @@ from circuits.api import CircuitOpen
 from outbox.errors import OutboxError
 from somabrain.memory import guarded, metrics, queue, status
 from somabrain.memory.backend import Memory, MemoryBackend, Question, Write
-from somabrain.memory.errors import BackendFailed, BackendRejected, InvalidArgument, NotRemembered
+from somabrain.memory.errors import BackendFailed, BackendRejected, InvalidArgument, NotRemembered, Overtaken
 from somabrain.memory.names import checked_key, checked_namespace, checked_tenant, tenant_of
 from somabrain.memory.queue import Standing
 from somabrain.memory.results import Health, Remembered
@@ -62,20 +63,24 @@ class MemoryService:
         Inside a transaction the write always goes to the outbox, as part of that transaction: it is applied after the
         commit, and a rollback takes it back.
 
-        Raises `InvalidArgument`; `BackendRejected` if the memory refuses what it was given; and `NotRemembered` if
-        neither the memory nor the outbox took it.
+        Raises `InvalidArgument`; `BackendRejected` if the memory refuses what it was given; `NotRemembered` if neither
+        the memory nor the outbox took it, and `Overtaken`, which is one, if the memory ignored it for a higher version
+        that nobody can account for, twice.
         """
         begun = self._begin(key, payload)
         if isinstance(begun, Remembered):
             return begun
         write, standing = begun
         try:
-            guarded.put(self._circuit, self._backend, write)
+            kept = guarded.put(self._circuit, self._backend, write)
+            if self._is_ignored(write, standing, kept):
+                write = replace(write, version=kept + 1)
+                kept = guarded.put(self._circuit, self._backend, write)
         except Exception as error:
             return self._queue_after(error, write)
         finally:
             self._report_circuit()
-        return self._stored(write, standing)
+        return self._stored(write, standing, kept)
 
     async def aremember(self, key: str, payload: Any) -> Remembered:
         """`remember` for coroutines."""
@@ -84,12 +89,15 @@ class MemoryService:
             return begun
         write, standing = begun
         try:
-            await guarded.aput(self._circuit, self._backend, write)
+            kept = await guarded.aput(self._circuit, self._backend, write)
+            if kept > write.version and await sync_to_async(self._is_ignored)(write, standing, kept):
+                write = replace(write, version=kept + 1)
+                kept = await guarded.aput(self._circuit, self._backend, write)
         except Exception as error:
             return await sync_to_async(self._queue_after)(error, write)
         finally:
             self._report_circuit()
-        return await sync_to_async(self._stored)(write, standing)
+        return await sync_to_async(self._stored)(write, standing, kept)
 
     def recall(self, query: Any, top_k: int = 5) -> Sequence[Memory]:
         """At most `top_k` memories of this tenant and namespace, the best first.
@@ -175,7 +183,7 @@ class MemoryService:
         except (DatabaseError, InterfaceError) as error:
             _no_database.begins(error)
             queue.reconnect_if_broken()
-            return Standing(version=time.time_ns() // 1_000, waits=False)
+            return Standing(version=_host_time(), waits=False, certain=False)
         _no_database.is_over()
         return standing
 
@@ -184,6 +192,17 @@ class MemoryService:
             return queue.look(place)
         except (DatabaseError, InterfaceError) as error:
             raise NotRemembered(place[2]) from error
+
+    def _is_ignored(self, write: Write, standing: Standing, kept: int) -> bool:
+        """Whether the memory ignored the write for one that need not be newer.
+
+        By the database's time, a higher version that is not in the future is that of a write which was begun while
+        this one was on its way. Everything else comes of a clock that is wrong: this host's, or another one's.
+        """
+        if kept <= write.version:
+            return False
+        now = self._look((write.tenant_id, write.namespace, write.key)) if standing.certain else standing
+        return not now.certain or kept > now.version
 
     def _queue_after(self, error: Exception, write: Write) -> Remembered:
         """The version stays: the memory may have taken the write all the same, and then it is the same one again."""
@@ -203,7 +222,9 @@ class MemoryService:
         queue.after_commit(lambda: metrics.report_pending(write.tenant_id))
         return Remembered(queued=True, event_id=event_id, version=write.version)
 
-    def _stored(self, write: Write, standing: Standing) -> Remembered:
+    def _stored(self, write: Write, standing: Standing, kept: int) -> Remembered:
+        if self._is_ignored(write, standing, kept):
+            raise Overtaken(write.key)
         if standing.leftovers:
             with _no_database.contained():
                 queue.settle([write])
@@ -230,6 +251,10 @@ class MemoryService:
 
     def _report_circuit(self) -> None:
         metrics.report_circuit(self._tenant_id, self._circuit.state())
+
+
+def _host_time() -> int:
+    return time.time_ns() // 1_000
 
 
 def _tenant(label: Any) -> str:

@@ -26,7 +26,11 @@ class MemoryServer:
     headers: list[dict[str, str]] = field(default_factory=list)
     connections: set[Any] = field(default_factory=set)
     status: int = 200
+    statuses: list[int] = field(default_factory=list)
+    """Of the next answers, one by one, before `status`."""
     tenant_status: dict[str, int] = field(default_factory=dict)
+    ahead: int = 0
+    """Added to the versions that it says it has."""
     body: bytes | None = None
     """Said instead of what is true."""
     seconds: float = 0.0
@@ -45,7 +49,7 @@ class MemoryServer:
             version, _ = self.kept.get(place, (0, None))
             if body["version"] > version:
                 self.kept[place] = (body["version"], body["payload"])
-            return {"version": self.kept[place][0]}
+            return {"version": self.kept[place][0] + self.ahead}
 
     def find(self, body: dict[str, Any]) -> dict[str, Any]:
         here = (body["tenant_id"], body["namespace"])
@@ -83,6 +87,8 @@ def serving() -> Iterator[MemoryServer]:
                 memory.hanging.wait(60)
             time.sleep(memory.seconds)
             status = memory.tenant_status.get(body["tenant_id"], memory.status)
+            if memory.statuses:
+                status = memory.statuses.pop(0)
             if status == 200:
                 said = memory.put(body) if self.path == "/v1/remember" else memory.find(body)
             else:

@@ -25,9 +25,11 @@ from somabrain.memory import (
     InvalidArgument,
     MemoryService,
     NotRemembered,
+    Overtaken,
     Remembered,
     queue,
 )
+from somabrain.memory import service as service_module
 from somabrain.memory.queue import Standing
 from somabrain.models import QueuedWrite
 from tests.somabrain.memory.marks import on_database
@@ -78,6 +80,12 @@ def trip(service: MemoryService, memory: MemoryServer) -> None:
         with pytest.raises(BackendFailed):
             service.recall("")
     memory.tenant_status.clear()
+
+
+def wrong_clock(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """This host's, by so much."""
+    right = service_module._host_time
+    monkeypatch.setattr(service_module, "_host_time", lambda: right() + seconds * 1_000_000)
 
 
 def failures(tenant_id: str = "acme") -> int:
@@ -351,6 +359,67 @@ def test_a_database_that_is_out_stops_no_write_to_a_memory_that_works(
         assert (result.queued, result.version > before) == (False, True)
     assert memory.payload("tea") == "black"
     assert [record.levelno for record in caplog.records if record.name.startswith("somabrain")] == [logging.WARNING]
+
+
+@both
+@pytest.mark.parametrize("seconds", [-3_600, 3_600], ids=["slow", "fast"])
+def test_a_host_whose_clock_is_wrong_loses_no_write_while_the_database_is_out(
+    service: MemoryService, memory: MemoryServer, remember: Remember, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    before = service.remember("tea", "green").version
+    wrong_clock(monkeypatch, seconds)
+    with monkeypatch.context() as outage:
+        outage.setattr(queue, "look", _out)
+        results = [remember(service, "tea", payload) for payload in ("black", "white")]
+        assert memory.payload("tea") == "white"
+    versions = [before, *(result.version for result in results), remember(service, "tea", "red").version]
+    assert memory.kept[("acme", "acme", "tea")] == (versions[-1], "red")
+    assert versions == sorted(set(versions))
+    assert not any(result.queued for result in results)
+
+
+@both
+def test_a_write_that_is_made_once_more_and_fails_is_queued_as_what_it_became(
+    service: MemoryService, memory: MemoryServer, remember: Remember
+) -> None:
+    memory.kept[("acme", "acme", "tea")] = (2**60, "of a clock that was fast")
+    memory.statuses = [200, 503]
+    result = remember(service, "tea", "green")
+    assert (result.queued, result.version) == (True, 2**60 + 1)
+    assert QueuedWrite.objects.get().version == 2**60 + 1
+    assert failures() == 1
+
+
+@both
+def test_a_write_that_the_memory_ignores_twice_is_an_error_and_not_stored(
+    service: MemoryService, memory: MemoryServer, remember: Remember
+) -> None:
+    memory.ahead = 2**60
+    with pytest.raises(Overtaken, match="ignored the write twice"):
+        remember(service, "tea", "green")
+    first, second = (write["version"] for write in memory.writes)
+    assert second == first + 2**60 + 1
+    assert not QueuedWrite.objects.exists()
+
+
+@both
+def test_a_write_that_was_begun_meanwhile_is_newer_and_stays(
+    service: MemoryService, memory: MemoryServer, remember: Remember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later: list[Remembered] = []
+    look = queue.look
+
+    def slowly(place: queue.Place) -> Standing:
+        standing = look(place)
+        if not later:
+            later.append(Remembered(queued=False, event_id=None, version=0))
+            later.append(service.remember("tea", "newer"))
+        return standing
+
+    monkeypatch.setattr(queue, "look", slowly)
+    assert not remember(service, "tea", "older").queued
+    assert memory.kept[("acme", "acme", "tea")] == (later[-1].version, "newer")
+    assert len(memory.writes) == 2
 
 
 def test_a_session_that_was_cut_costs_no_write_and_the_next_one_has_another(
