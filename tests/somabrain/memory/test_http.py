@@ -149,6 +149,16 @@ def test_an_answer_that_never_ends_is_left_after_the_time_out(memory: MemoryServ
     backend.close()
 
 
+def test_a_memory_that_says_that_it_is_well_for_ever_is_well(memory: MemoryServer) -> None:
+    memory.drips = True
+    backend = HttpMemoryBackend(memory.url, timeout=30)
+    backend.ping()
+    memory.status = 503
+    with pytest.raises(BackendFailed, match="http_503"):
+        backend.ping()
+    backend.close()
+
+
 @puts
 def test_an_answer_without_measure_is_no_answer(
     memory: MemoryServer, backend: HttpMemoryBackend, put: Ask, monkeypatch: pytest.MonkeyPatch
