@@ -62,18 +62,37 @@ def test_relays_have_time_to_drain_and_tasks_to_end() -> None:
     assert int(service["TimeoutStopSec"]) >= settings.Q_CLUSTER["timeout"] + 30
 
 
-def test_gunicorn_can_load_the_service_as_the_unit_says(tmp_path: Path) -> None:
+def _gunicorn(*options: str, multiprocess: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As the unit starts it."""
     program, *arguments = _service(DEPLOY / "somabrain-web.service")["ExecStart"].split()
-    gunicorn = Path(sys.executable).with_name(Path(program).name)
-    done = subprocess.run(
-        [gunicorn, "--check-config", *arguments],
+    directory = {"PROMETHEUS_MULTIPROC_DIR": str(multiprocess)}
+    return subprocess.run(
+        [Path(sys.executable).with_name(Path(program).name), *options, *arguments],
         cwd=CHECKOUT,
-        env={**clean_environment(), **_example(), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        env={**clean_environment(), **_example(), **directory, **environment},
         capture_output=True,
         text=True,
+        timeout=120,
         check=False,
     )
+
+
+def test_gunicorn_can_load_the_service_as_the_unit_says(tmp_path: Path) -> None:
+    """Neither the database nor the broker of the example exists, so what is checked asks neither."""
+    done = _gunicorn("--check-config", multiprocess=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_gunicorn_does_not_start_with_settings_that_cannot_work_and_says_so_in_a_line_each(tmp_path: Path) -> None:
+    wrong = {"OUTBOX_BATCH_SIZE": "0", "CIRCUITS_FAILURE_THRESHOLD": "0", "MEMORY_TIMEOUT": "0"}
+    done = _gunicorn(multiprocess=tmp_path, WEB_BIND="127.0.0.1:0", WEB_WORKERS="1", **wrong)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if ".E001:" in line]
+    assert [line.partition("E001: ")[2].partition(":")[0] for line in sorted(lines)] == [
+        "CIRCUITS_FAILURE_THRESHOLD=0",
+        "MEMORY_TIMEOUT=0.0",
+        "OUTBOX_BATCH_SIZE=0",
+    ]
 
 
 def test_the_example_is_a_production() -> None:

@@ -148,6 +148,15 @@ def test_whoever_installs_it_as_the_page_says_can_enqueue_and_publish(
     assert (listed["tenant_id"], listed["topic"]) == ("acme", "orders")
 
 
+def test_its_web_server_refuses_what_cannot_work(project: Project) -> None:
+    (page,) = (block.text for block in blocks(_PAGE) if block.text.startswith("# shop/wsgi.py"))
+    (project.directory / "shop" / "wsgi.py").write_text(page)
+    project.python("-c", "import shop.wsgi")
+    with (project.directory / "shop" / "settings.py").open("a") as settings:
+        settings.write("OUTBOX_BATCH_SIZE = 0\n")
+    project.python("-c", "import shop.wsgi", code=1)
+
+
 def test_what_it_imports_is_the_wheel(interpreter: Path, tmp_path: Path) -> None:
     program = "import circuits, outbox; print(circuits.__file__, outbox.__file__)"
     environment = {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"}
