@@ -106,6 +106,13 @@ class OutboxSettings:
     relays_per_host: int | None = _setting(
         None, "How many qcluster workers of a host run a relay; unset: all of them.", at_least=0
     )
+    task_queue_restart_seconds: float | None = _setting(
+        None,
+        "Seconds that django-q2's queue may be stuck before a worker ends its qcluster, for its supervisor to start it "
+        "again; unset: it is only logged.",
+        at_least=1,
+        at_most=86_400,
+    )
     redact: tuple[str, ...] = _setting(
         redaction.DEFAULT,
         "What staff are not shown of payloads and headers: paths such as user.email, *.password or topic:items[].card. "

@@ -1,4 +1,7 @@
-"""Says so when the task queue is stuck: killing an idle worker may leave the lock on the queue that it was reading."""
+"""Says so when the task queue is stuck, and ends the cluster if it may.
+
+Killing an idle worker may leave the lock on the queue that it was reading, for all workers to come.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from django.db import DatabaseError, connections
 from django_q.conf import Conf
 from django_q.signals import post_execute_in_worker, pre_execute
 
+from outbox import conf
 from outbox.operations.task_queue import longest_wait
+from outbox.workers import orphans
 
 logger = logging.getLogger("outbox.workers")
 
@@ -29,14 +34,20 @@ class Watch:
     def __init__(
         self,
         *,
+        restart_seconds: float | None = None,
+        end_cluster: Callable[[], None] = orphans.end_cluster,
         longest_wait: Callable[[], timedelta | None] = longest_wait,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`restart_seconds`: for how long the queue may be stuck before the cluster is ended; None: for ever."""
+        self._restart_seconds = restart_seconds
+        self._end_cluster = end_cluster
         self._longest_wait = longest_wait
         self._clock = clock
         self._running = 0
         self._idle_since = clock()
         self._said_at: float | None = None
+        self._stuck_since: float | None = None
 
     def began(self, **_: Any) -> None:
         """The worker has a task; one may run others within itself."""
@@ -48,13 +59,24 @@ class Watch:
         self._idle_since = self._clock()
 
     def look(self) -> bool:
-        """Whether the queue is stuck; logs an error then, and again every five minutes."""
+        """Whether the queue is stuck; logs an error then, and again every five minutes, or ends the cluster."""
         now = self._clock()
-        if self._running or now - self._idle_since < STUCK_AFTER.total_seconds():
-            return False
-        wait = self._longest_wait()
+        wait = None if self._is_busy(now) else self._longest_wait()
         if wait is None or wait < STUCK_AFTER:
+            self._stuck_since = None
             return False
+        if self._stuck_since is None:
+            self._stuck_since = now
+        self._say(wait, now)
+        if self._restart_seconds is not None and now - self._stuck_since >= self._restart_seconds:
+            logger.critical("The task queue stays stuck: ending this qcluster. Relays drain.")
+            self._end_cluster()
+        return True
+
+    def _is_busy(self, now: float) -> bool:
+        return self._running > 0 or now - self._idle_since < STUCK_AFTER.total_seconds()
+
+    def _say(self, wait: timedelta, now: float) -> None:
         if self._said_at is None or now - self._said_at >= SAY_AGAIN_SECONDS:
             self._said_at = now
             logger.error(
@@ -62,14 +84,13 @@ class Watch:
                 "Publishing goes on; restart qcluster to have tasks run again.",
                 wait.total_seconds(),
             )
-        return True
 
 
 def start_watch() -> None:
     """Watch this worker's queue from a thread, if the queue is one in the database."""
     if not Conf.ORM:
         return
-    watch = Watch()
+    watch = Watch(restart_seconds=conf.get().task_queue_restart_seconds)
     pre_execute.connect(watch.began, weak=False)
     post_execute_in_worker.connect(watch.ended, weak=False)
     threading.Thread(target=_look_forever, args=[watch], name="outbox-task-queue-watch", daemon=True).start()

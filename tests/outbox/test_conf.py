@@ -61,6 +61,8 @@ def test_a_change_of_other_settings_costs_nothing(settings: Settings) -> None:
         ("notify", True, True),
         ("relays_per_host", "", None),
         ("relays_per_host", None, None),
+        ("task_queue_restart_seconds", "", None),
+        ("task_queue_restart_seconds", "60", 60.0),
         ("relays_per_host", "0", 0),
         ("kafka_config", {"acks": "all"}, {"acks": "all"}),
     ],
@@ -94,6 +96,7 @@ def test_text_of_the_environment_is_parsed(settings: Settings, name: str, text: 
         ("NOTIFY", "", "true or false"),
         ("NOTIFY", 2, "true or false"),
         ("RELAYS_PER_HOST", -1, "at least 0"),
+        ("TASK_QUEUE_RESTART_SECONDS", 0, "at least 1"),
         ("DATABASE", 17, "must be a str"),
     ],
 )

@@ -118,6 +118,17 @@ def test_without_its_sentinel_a_cluster_drains_and_fails(qcluster: ManageProcess
     assert_nothing_is_left_behind(qcluster)
 
 
+def test_a_worker_ends_its_cluster_and_its_relays_drain(qcluster: ManageProcess, mock_cluster: MockCluster) -> None:
+    with steady():
+        async_task("tests.support.tasks.end_cluster")
+        assert qcluster.wait(timeout=HANG_GUARD_SECONDS) == 1
+    assert "its relays have drained. Start it again." in qcluster.output()
+    assert_nothing_is_left_behind(qcluster)
+    on_topic = event_ids(mock_cluster.bootstrap_servers, TOPIC)
+    assert len(on_topic) == len(set(on_topic))
+    assert set(on_topic) == sent()
+
+
 def test_without_its_main_process_a_cluster_drains_and_ends(qcluster: ManageProcess) -> None:
     qcluster.send(signal.SIGKILL)
     wait_until(lambda: nobody_is_left(qcluster))

@@ -22,7 +22,17 @@ class Scene:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.wait: timedelta | None = None
-        self.watch = Watch(longest_wait=lambda: self.wait, clock=lambda: self.now)
+        self.ended = 0
+        self.watch = self.watch_that_ends_it(after=None)
+
+    def watch_that_ends_it(self, *, after: float | None) -> Watch:
+        """Ends the cluster when the queue was stuck for so many seconds."""
+        return Watch(
+            restart_seconds=after, end_cluster=self._end, longest_wait=lambda: self.wait, clock=lambda: self.now
+        )
+
+    def _end(self) -> None:
+        self.ended += 1
 
     def pass_by(self, time: timedelta) -> None:
         self.now += time.total_seconds()
@@ -82,6 +92,39 @@ def test_a_task_within_a_task_does_not_make_the_worker_idle(stuck: Scene) -> Non
     stuck.watch.ended()
     stuck.pass_by(STUCK_AFTER)
     assert not stuck.watch.look()
+
+
+def test_a_queue_that_stays_stuck_ends_the_cluster_only_where_it_may(stuck: Scene) -> None:
+    for _ in range(10):
+        assert stuck.watch.look()
+        stuck.pass_by(timedelta(hours=1))
+    assert stuck.ended == 0
+
+
+def test_a_queue_that_stays_stuck_ends_the_cluster_after_its_time(
+    stuck: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = stuck.watch_that_ends_it(after=60)
+    stuck.pass_by(STUCK_AFTER)
+    assert watch.look()
+    stuck.pass_by(timedelta(seconds=59))
+    assert watch.look()
+    assert stuck.ended == 0
+    stuck.pass_by(timedelta(seconds=1))
+    assert watch.look()
+    assert stuck.ended == 1
+    assert caplog.records[-1].getMessage().endswith("ending this qcluster. Relays drain.")
+
+
+def test_a_queue_that_moved_in_between_has_its_whole_time_again(stuck: Scene) -> None:
+    watch = stuck.watch_that_ends_it(after=60)
+    stuck.pass_by(STUCK_AFTER)
+    assert watch.look()
+    for wait in (None, STUCK_AFTER):
+        stuck.pass_by(timedelta(seconds=60))
+        stuck.wait = wait
+        watch.look()
+    assert stuck.ended == 0
 
 
 def test_a_look_that_fails_is_followed_by_the_next(stuck: Scene) -> None:
