@@ -19,7 +19,7 @@ SELECT now(), (SELECT taken_at FROM outbox_backlog_counts),
        coalesce(totals.tenants, 0), coalesce(totals.pending, 0), totals.oldest_pending_at,
        coalesce(totals.scheduled, 0), coalesce(totals.failed, 0),
        CASE
-           WHEN everyone.state = 'forced_open' THEN coalesce(totals.pending, 0)
+           WHEN NOT everyone.may_call THEN coalesce(totals.pending, 0)
            ELSE coalesce((
                SELECT sum(b.pending)::bigint FROM trouble
                JOIN outbox_tenant_backlogs b ON b.tenant_id = trouble.tenant_id

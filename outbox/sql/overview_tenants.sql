@@ -45,7 +45,7 @@ WITH clock AS MATERIALIZED (
 )
 SELECT t.tenant_id, coalesce(b.pending, 0), b.oldest_pending_at, coalesce(b.scheduled, 0), coalesce(b.failed, 0),
        CASE
-           WHEN everyone.state = 'forced_open' OR NOT publish.may_call THEN coalesce(b.pending, 0)
+           WHEN NOT everyone.may_call OR NOT publish.may_call THEN coalesce(b.pending, 0)
            ELSE 0
        END,
        round(coalesce(lately.failed_attempts, 0))::bigint,

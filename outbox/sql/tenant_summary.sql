@@ -5,7 +5,7 @@
 SELECT now(), (SELECT taken_at FROM outbox_backlog_counts),
        coalesce(b.pending, 0), b.oldest_pending_at, coalesce(b.scheduled, 0), coalesce(b.failed, 0),
        CASE
-           WHEN everyone.state = 'forced_open' OR NOT publish.may_call THEN coalesce(b.pending, 0)
+           WHEN NOT everyone.may_call OR NOT publish.may_call THEN coalesce(b.pending, 0)
            ELSE 0
        END,
        p.tenant_id IS NOT NULL, coalesce(p.weight, 1), p.rate, p.batch_quota, p.backlog_limit, p.retention_days,

@@ -36,7 +36,7 @@ def test_figures_are_those_of_the_last_count(tables: Tables) -> None:
     assert (totals.scheduled, totals.failed) == (1, 1)
 
 
-def block(tables: Tables, tenant: str, **columns: str) -> None:
+def block(tables: Tables, tenant: str, **columns: str | None) -> None:
     values = {"state": "open", "open_until": "2100-01-01", **columns}
     names = ", ".join(values)
     places = ", ".join(f"%({name})s" for name in values)
@@ -58,13 +58,25 @@ def test_what_waits_behind_an_open_circuit_is_blocked_as_of_now(tables: Tables) 
     assert {each.tenant_id: each.blocked for each in with_blocked()} == {"open": 2, "over": 0, "closed": 0}
 
 
-def test_everything_is_blocked_while_staff_hold_the_circuit_of_all_open(tables: Tables) -> None:
+@pytest.mark.parametrize(
+    ("columns", "blocked"),
+    [
+        ({}, 1),
+        ({"override": "forced_open"}, 1),
+        ({"state": "half_open", "open_until": None, "probe_until": "2100-01-01"}, 1),
+        ({"open_until": "2001-01-01"}, 0),
+        ({"state": "half_open", "open_until": None}, 0),
+        ({"override": "forced_closed"}, 0),
+    ],
+)
+def test_everything_is_blocked_while_the_circuit_of_all_lets_nothing_through(
+    tables: Tables, columns: dict[str, str | None], blocked: int
+) -> None:
+    """Relays say again and again that the broker is gone. Once nobody does, nothing is said to be blocked."""
     tables.add("a")
-    block(tables, "*")
-    assert snapshot(refresh_if_older_than=NOW).totals.blocked == 0, "relays find out about the broker themselves"
-    tables.execute("UPDATE circuits_tenant_circuits SET override = 'forced_open'")
-    assert snapshot().totals.blocked == 1
-    assert [each.blocked for each in with_blocked()] == [1]
+    block(tables, "*", **columns)
+    assert snapshot(refresh_if_older_than=NOW).totals.blocked == blocked
+    assert [each.blocked for each in with_blocked()] == [blocked]
 
 
 def with_blocked() -> list[Any]:

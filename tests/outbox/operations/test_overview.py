@@ -97,6 +97,16 @@ def test_what_waits_behind_open_circuits_is_blocked() -> None:
     assert {name: row.blocked for name, row in rows().items()} == {"a": 5, "b": 0, "c": 0}
 
 
+def test_behind_the_open_circuit_of_everyone_everything_is_blocked_until_its_interval_is_over() -> None:
+    counted({"a": waiting(5), "b": waiting(7)})
+    circuit("*")
+    found = look()
+    assert (found.blocked, found.open_circuits) == (12, 0)
+    assert {row.blocked for row in found.tenants} == {5, 7}
+    TenantCircuit.objects.update(open_until=LONG_AGO)
+    assert (look().blocked, {row.blocked for row in rows().values()}) == (0, {0})
+
+
 def test_behind_the_circuit_of_everyone_that_staff_hold_open_everything_is_blocked() -> None:
     counted({"a": waiting(5), "b": waiting(7)})
     circuit("*", state="closed", open_until=None, override="forced_open", override_by="ann", override_until=FAR)

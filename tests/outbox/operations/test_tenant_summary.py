@@ -42,9 +42,10 @@ def test_figures_are_those_of_the_last_count() -> None:
     assert (found.blocked, found.taken_at is not None) == (0, True)
 
 
-def test_what_waits_behind_an_open_circuit_is_blocked() -> None:
+@pytest.mark.parametrize("whose", ["acme", "*"])
+def test_what_waits_behind_an_open_circuit_is_blocked(whose: str) -> None:
     counted({"acme": {"pending": 5}})
-    TenantCircuit.objects.create(tenant_id="acme", name="publish", state="open", open_until=FAR)
+    TenantCircuit.objects.create(tenant_id=whose, name="publish", state="open", open_until=FAR)
     assert look().blocked == 5
 
 
