@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
@@ -24,12 +25,19 @@ WAIT = 30.0
 
 @dataclass(frozen=True)
 class Tried:
-    """Events of the bad tenant that a relay tried to send at once."""
+    """Events of the bad tenant that a relay tried to send at once, and when it began to, seconds since 1970."""
 
-    epoch: int
-    probe: bool
     events: int
     at: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """From an opening of a circuit over the leave to probe up to the next opening, seconds since 1970."""
+
+    begin: float
+    probe: float
+    end: float
 
 
 class Room:
@@ -60,8 +68,12 @@ class Room:
 
     def tried(self) -> list[Tried]:
         lines = [line.split() for file in self._directory.glob("tried-*") for line in file.read_text().splitlines()]
-        found = [Tried(int(epoch), probe == "1", int(events), float(at)) for epoch, probe, events, at in lines]
+        found = [Tried(int(events), float(at)) for events, at in lines]
         return sorted(found, key=lambda each: each.at)
+
+    def tried_within(self, begin: float, end: float) -> int:
+        """Events of the bad tenant that any relay tried to send then."""
+        return sum(each.events for each in self.tried() if begin <= each.at < end)
 
     def stop_relays(self) -> None:
         for relay in self._relays:
@@ -88,6 +100,20 @@ def moves(tenant: str) -> list[tuple[str, str]]:
     """Where a tenant's circuit went, and why."""
     found = CircuitTransition.objects.filter(tenant_id=tenant, name="publish").order_by("id")
     return [(each.to_state, each.why) for each in found]
+
+
+def windows(tenant: str) -> list[Window]:
+    """In which a tenant's circuit was not closed. What has not come yet lies behind all times."""
+    found: list[Window] = []
+    for each in CircuitTransition.objects.filter(tenant_id=tenant, name="publish").order_by("id"):
+        at = each.at.timestamp()
+        if each.to_state == "half_open":
+            found[-1] = replace(found[-1], probe=at)
+            continue
+        found[-1:] = [replace(last, end=at) for last in found[-1:]]
+        if each.to_state == "open":
+            found.append(Window(begin=at, probe=inf, end=inf))
+    return found
 
 
 OpenRoom = Callable[..., tuple[Room, KafkaBroker]]

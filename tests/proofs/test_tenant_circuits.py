@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -13,19 +14,108 @@ from django.db import connection, transaction
 from bench.measure import percentile
 from circuits.models import TenantCircuit
 from outbox.api import NewEvent, enqueue_many
-from outbox.models import EventStatus, OutboxEvent
+from outbox.models import EventStatus, OutboxEvent, TenantPolicy
 from somabrain.embedded.kafka import ACLS
-from tests.proofs.room import BAD, OpenRoom, moves
-from tests.proofs.sizes import size
-from tests.proofs.stage import HANG_GUARD_SECONDS, Span, Stage, sent
+from tests.conftest import StartManage
+from tests.proofs.room import BAD, OpenRoom, Room, moves, windows
+from tests.proofs.sizes import FULL, size
+from tests.proofs.stage import HANG_GUARD_SECONDS, Stage, sent
 from tests.proofs.verdicts import judge, least, most, none
+from tests.support.mock_cluster import MockCluster
 from tests.support.waiting import wait_until
 
 OTHERS = [f"tenant-{number:02}" for number in range(99)]
+INTERVAL = 5.0 if FULL else 1.5
+SEEN_SECONDS = 0.1 if FULL else 1.0
+"""A circuit that opens is seen by every relay within so long; on a busy machine it may take longer."""
+SETTINGS = {
+    "CIRCUITS_RESET_INTERVAL": str(INTERVAL),
+    "CIRCUITS_MAX_RESET_INTERVAL": str(INTERVAL),
+    "CIRCUITS_JITTER": "0",
+}
+IMPATIENT = {} if FULL else {"OUTBOX_DELIVERY_TIMEOUT_SECONDS": "0.6"}
 
 
-def _opened(times: int) -> Callable[[], bool]:
-    return lambda: sum(to == "open" for to, _ in moves(BAD)) >= times
+@dataclass(frozen=True)
+class Trouble:
+    """A room with a topic to which nothing can be written."""
+
+    how: str
+    room: Room
+    topic: str
+
+
+@pytest.fixture(params=["unknown", "refused", "silent"])
+def trouble(
+    request: pytest.FixtureRequest,
+    open_room: OpenRoom,
+    start_manage: StartManage,
+    service_environment: dict[str, str],
+    tmp_path: Path,
+) -> Iterator[Trouble]:
+    """Unknown to the broker, or forbidden by Kafka's own access lists, or on a partition that never answers."""
+    if request.param != "silent":
+        room, broker = open_room(**(ACLS if request.param == "refused" else {}))
+        topic = f"{room.stage.topic}-bad"
+        if request.param == "refused":
+            broker.refuse(topic)
+        yield Trouble(request.param, room, topic)
+        return
+    with MockCluster(brokers=2) as cluster:
+        # The first one answers for the cluster: all that anybody wants of the second one is this partition.
+        environment = {**service_environment, "KAFKA_BOOTSTRAP_SERVERS": cluster.bootstrap_servers.split(",")[0]}
+        room = Room(Stage(environment=environment, start_manage=start_manage, directory=tmp_path / "writers"), tmp_path)
+        topic = f"{room.stage.topic}-bad"
+        cluster.lead(room.stage.topic, broker=1, partitions=4)
+        cluster.lead(topic, broker=2)
+        cluster.round_trip(600_000, broker=2)
+        try:
+            yield Trouble(request.param, room, topic)
+        finally:
+            room.kill()
+
+
+@pytest.mark.timeout(1_200)
+def test_b1_a_tenant_that_always_fails_is_left_alone(trouble: Trouble) -> None:
+    """The others are judged by their wait at a steady pace, and by their rate when they have more than can be sent."""
+    room, how = trouble.room, trouble.how
+    room.start_relays("counts", "counts", **SETTINGS, **IMPATIENT)
+    _steady_wait(room.stage, seconds=1)
+    waits, rates = _beside_to_alone(trouble)
+    room.stop_relays()
+    found = windows(BAD)
+    sends = [room.tried_within(each.begin + SEEN_SECONDS, each.end) for each in found]
+    early = [room.tried_within(each.begin + SEEN_SECONDS, each.probe) for each in found]
+    judge(
+        least("B1", f"others' full rate beside one whose topic is {how}", rates, 0.98),
+        most("B1", f"others' p99 beside one whose topic is {how}, to that alone", waits, 1.1),
+        most("B1", f"events sent in an open window, topic {how}", max(sends), 1, small=1),
+        none("B1", f"events sent before the window's interval was over, topic {how}", sum(early)),
+        least("B1", f"open windows with a probe, topic {how}", sum(map(bool, sends)), 2, small=2),
+        none("B1", f"closings, topic {how}", sum(to == "closed" for to, _ in moves(BAD))),
+        none("B1", f"circuits of others that moved, topic {how}", TenantCircuit.objects.exclude(tenant_id=BAD).count()),
+    )
+
+
+def _beside_to_alone(trouble: Trouble) -> tuple[float, float]:
+    """The others' p99 and full rate beside the tenant in trouble, its circuit open, to those alone, in turns."""
+    stage = trouble.room.stage
+    measured: dict[str, list[tuple[float, float]]] = {"alone": [], "beside": []}
+    for _ in range(size(1, 3)):
+        measured["alone"].append((_steady_wait(stage, seconds=size(2, 40)), _full_rate(stage)))
+        before = _openings()
+        _add_bad(trouble.topic, size(2_000, 50_000))
+        wait_until(lambda before=before: _openings() > before)  # type: ignore[misc]
+        measured["beside"].append((_steady_wait(stage, seconds=size(2, 40)), _full_rate(stage)))
+        wait_until(lambda before=before: _openings() > before + 2)  # type: ignore[misc]
+        OutboxEvent.objects.filter(tenant_id=BAD).delete()
+    alone, beside = zip(*measured["alone"], strict=True), zip(*measured["beside"], strict=True)
+    waits, rates = (median(with_it) / median(without) for with_it, without in zip(beside, alone, strict=True))
+    return waits, rates
+
+
+def _openings() -> int:
+    return sum(to == "open" for to, _ in moves(BAD))
 
 
 def _add_bad(topic: str, events: int) -> None:
@@ -38,63 +128,38 @@ def _add_bad(topic: str, events: int) -> None:
         )
 
 
-def _paced(stage: Stage, *, rate: int, seconds: float) -> tuple[float, float]:
-    """Events of the others, each tenant in turn: how many per second were sent, and the p99 of their wait in ms."""
-    begin, every = time.time(), len(OTHERS) / rate
-    turns = max(2, round(seconds / every))
-    for turn in range(turns):
+def _steady_wait(stage: Stage, *, seconds: float) -> float:
+    """The p99 of the others' wait, seconds, while each in turn commits an event, at a pace that can be kept."""
+    begin, every = time.time(), len(OTHERS) / size(500, 5_000)
+    for turn in range(max(2, round(seconds / every))):
         time.sleep(max(0.0, begin + turn * every - time.time()))
         with transaction.atomic():
             enqueue_many(NewEvent(topic=stage.topic, payload={"sequence": 1}, tenant_id=name) for name in OTHERS)
-    others = OutboxEvent.objects.filter(topic=stage.topic)
-    wait_until(lambda: not others.filter(status=EventStatus.PENDING).exists(), timeout=HANG_GUARD_SECONDS)
+    return percentile([at - committed for committed, at in _sent_since(begin, stage.topic)], 0.99)
+
+
+def _full_rate(stage: Stage) -> float:
+    """Events of the others per second, all of which are there before the first one is sent."""
+    begin = time.time()
+    pause = TenantPolicy.objects.create(tenant_id="*", paused=True)
+    first = 1 + OutboxEvent.objects.of_tenant(OTHERS[0]).count()
+    stage.seed(dict.fromkeys(OTHERS, size(100, 5_000)), first=first)
+    pause.delete()
+    at = [each for _, each in _sent_since(begin, stage.topic)]
+    return len(at) / (max(at) - min(at))
+
+
+def _sent_since(begin: float, topic: str) -> list[tuple[float, float]]:
+    """When events were committed and sent, once all are."""
+    pending = OutboxEvent.objects.filter(topic=topic, status=EventStatus.PENDING)
+    wait_until(lambda: not pending.exists(), timeout=HANG_GUARD_SECONDS)
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT extract(epoch FROM sent_at - created_at)::float8, extract(epoch FROM sent_at)::float8"
-            " FROM outbox_events WHERE topic = %s AND created_at > to_timestamp(%s)",
-            [stage.topic, begin],
+            "SELECT extract(epoch FROM created_at)::float8, extract(epoch FROM sent_at)::float8 FROM outbox_events"
+            " WHERE topic = %s AND created_at > to_timestamp(%s)",
+            [topic, begin],
         )
-        rows = cursor.fetchall()
-    return len(rows) / (max(row[1] for row in rows) - begin), percentile([row[0] * 1_000 for row in rows], 0.99)
-
-
-@pytest.mark.timeout(1_200)
-@pytest.mark.parametrize("how", ["unknown", "refused"])
-def test_b1_a_tenant_that_always_fails_is_left_alone(how: str, open_room: OpenRoom) -> None:
-    """Its topic is unknown to the broker, or forbidden by Kafka's own access lists."""
-    room, broker = open_room(**(ACLS if how == "refused" else {}))
-    topic = f"{room.stage.topic}-bad"
-    if how == "refused":
-        broker.refuse(topic)
-    interval = str(size(1, 5))
-    room.start_relays(
-        "counts", "counts", CIRCUITS_RESET_INTERVAL=interval, CIRCUITS_MAX_RESET_INTERVAL=interval, CIRCUITS_JITTER="0"
-    )
-    rate, seconds = size(500, 5_000), size(2, 40)
-    _paced(room.stage, rate=rate, seconds=1)
-    alone, beside = [], []
-    for _ in range(size(1, 3)):
-        alone.append(_paced(room.stage, rate=rate, seconds=seconds))
-        _add_bad(topic, size(2_000, 50_000))
-        before = sum(to == "open" for to, _ in moves(BAD))
-        wait_until(_opened(before + 1))
-        beside.append(_paced(room.stage, rate=rate, seconds=seconds))
-        wait_until(_opened(before + 3))
-        OutboxEvent.objects.filter(tenant_id=BAD).delete()
-    room.stop_relays()
-    probes = Counter[int]()
-    for each in room.tried():
-        if each.probe:
-            probes[each.epoch] += each.events
-    kept = median(rate for rate, _ in beside) / median(rate for rate, _ in alone)
-    p99 = median(wait for _, wait in beside) / median(wait for _, wait in alone)
-    judge(
-        least("B1", f"others' rate beside one whose topic is {how}", kept, 0.98, small=0.5),
-        most("B1", f"others' p99 beside one whose topic is {how}, to that alone", p99, 1.1),
-        most("B1", f"events sent in an open window, topic {how}", max(probes.values()), 1, small=1),
-        least("B1", f"probes, topic {how}", len(probes), 2, small=2),
-        none("B1", f"circuits of others that moved, topic {how}", TenantCircuit.objects.exclude(tenant_id=BAD).count()),
-    )
+        return cursor.fetchall()
 
 
 @pytest.mark.timeout(300)
@@ -120,49 +185,3 @@ def test_b3_a_relay_that_dies_in_its_probe_is_followed_after_the_lease(
         most("B3", "events in the second probe", second.events, 1, small=1),
     )
     assert TenantCircuit.objects.get(tenant_id=BAD).state == "closed"
-
-
-@pytest.mark.timeout(1_200)
-def test_f9_what_waits_behind_open_circuits_costs_the_others_nothing(
-    open_room: OpenRoom,
-) -> None:
-    """A thousand tenants with an open circuit and a hundred events each beside a drain."""
-    room, _ = open_room()
-    stage, seconds = room.stage, size(1, 8)
-    blocked = size(200, 1_000)
-    rounds = size(1, 3)
-    stage.seed(dict.fromkeys(OTHERS[:50], size(1_000, 30_000)))
-    room.start_relays("counts")
-    wait_until(lambda: sent() > 0)
-    without: list[Span] = []
-    beside: list[Span] = []
-    for _ in range(rounds):
-        without.append(stage.wait_while_at_work(seconds))
-        _block(stage.topic, tenants=blocked, events=size(20, 100))
-        time.sleep(size(0, 1))
-        beside.append(stage.wait_while_at_work(seconds))
-        OutboxEvent.objects.filter(tenant_id__startswith="blocked-").delete()
-        TenantCircuit.objects.all().delete()
-    touched = OutboxEvent.objects.filter(tenant_id__startswith="blocked-").exclude(status=EventStatus.PENDING).count()
-    stage.wait_until_all_sent(timeout=600)
-    room.stop_relays()
-    kept = sum(each.rate() for each in beside) / max(1e-9, sum(each.rate() for each in without))
-    judge(
-        least("F9", f"others' rate beside {blocked:,} tenants behind open circuits", kept, 0.98),
-        none("F9", "blocked events that were touched", touched),
-    )
-
-
-def _block(topic: str, *, tenants: int, events: int) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO circuits_tenant_circuits (tenant_id, name, state, epoch, open_until)"
-            " SELECT 'blocked-' || n, 'publish', 'open', 1, '2100-01-01' FROM generate_series(1, %s) n",
-            [tenants],
-        )
-        cursor.execute(
-            "INSERT INTO outbox_events (tenant_id, topic, dedupe_key, payload)"
-            " SELECT 'blocked-' || n, %s, 'b' || e, '{\"sequence\": 1}'"
-            " FROM generate_series(1, %s) n, generate_series(1, %s) e",
-            [topic, tenants, events],
-        )
