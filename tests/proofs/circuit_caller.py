@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.proofs import wrong_clock
+
 HANG_SECONDS = 3_600.0
 _MOST_PAUSE_SECONDS = 0.005
 _REST_SECONDS = 0.001
@@ -20,10 +22,11 @@ def main(tenant_id: str, name: str, how: str, stop: str, *rest: str) -> None:
     which this host's clock is wrong."""
     late, wrong_by = (float(each) for each in (*rest, "0", "0")[:2])
     now = time.time
-    time.time = lambda: now() + wrong_by
+    wrong_clock.install(wrong_by=wrong_by)
     import django
 
     django.setup()
+    wrong_clock.check(wrong_by=wrong_by)
     from circuits.api import Call, Circuit, CircuitOpen
 
     endings: dict[str, Callable[[Call], None]] = {
