@@ -78,14 +78,15 @@ def on_and_on(say: Say) -> None:
     application = Application()
     observer = Observer(application)
     line = _Rhythm(_LINE_SECONDS, lambda: say(observer.look().line()))
+    locked_out = _Rhythm(_LOCKED_OUT_SECONDS, lambda: trouble.receive(application))
     for webhook in webhooks.recorded():
         application.receive(webhook)
+        locked_out.keep()
         line.keep()
     steady = itertools.cycle(webhooks.recorded())
     noise = itertools.cycle([each for each in webhooks.recorded() if each.tenant_id == _NOISY])
     gentle = _Rhythm(_GENTLE_SECONDS, lambda: application.receive(next(steady)))
     burst = _Rhythm(_BURST_SECONDS, lambda: application.receive_burst([next(noise) for _ in range(_BURST)]))
-    locked_out = _Rhythm(_LOCKED_OUT_SECONDS, lambda: trouble.receive(application))
     while True:
         time.sleep(min(each.keep() for each in (gentle, burst, locked_out, line)))
 

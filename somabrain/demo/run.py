@@ -33,11 +33,14 @@ def once(*, kafka: str | None, say: Say) -> bool:
     return services.first_to_end == _FEED and services.exit_code(_FEED) == 0
 
 
-def on_and_on(*, kafka: str | None, port: int, say: Say, show: Say) -> None:
-    """Until somebody stops it. `say` gets lines to be read, `show` those of which the last is enough."""
+def on_and_on(*, kafka: str | None, port: int, refuse_seconds: float, say: Say, show: Say) -> None:
+    """Until somebody stops it. `say` gets lines to be read, `show` those of which the last is enough.
+
+    `refuse_seconds`: how long a broker of the demo's own refuses one tenant's topic, from its start on.
+    """
     home = _prepare()
-    trouble.prepare()
-    refuse = Refusal(topic=trouble.TOPIC, seconds=trouble.SECONDS)
+    trouble.prepare(seconds=refuse_seconds)
+    refuse = Refusal(topic=trouble.TOPIC, seconds=refuse_seconds)
     with brokers.provided(kafka, log=home / "broker.log", refuse=refuse) as bootstrap_servers:
         address = f"127.0.0.1:{_free(port)}"
         say(f"admin   http://{address}/admin/   user {staff.USERNAME}, password {staff.renew()}")

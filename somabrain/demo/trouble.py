@@ -13,17 +13,18 @@ from somabrain.demo.application import Application
 
 TENANT = "locked-out"
 TOPIC = "locked-out.orders"
-SECONDS = 35
-"""How long the demo's own broker refuses the topic, from its start on; the webhooks take the first few of them."""
-PROBE_SECONDS = 10
-"""How often the circuit tries whether it may close. The default doubles from half a minute on."""
+SECONDS = 35.0
+"""How long the demo's own broker refuses the topic, unless it is told otherwise, from its start on."""
+PROBE_SECONDS = 10.0
+"""How often the circuit tries whether it may close, at least. The default doubles from half a minute on."""
 
 _numbers = itertools.count(1)
 
 
-def prepare() -> None:
-    """The tenant's circuit begins anew, with thresholds that suit somebody who watches."""
-    intervals = {"reset_interval": PROBE_SECONDS, "max_reset_interval": PROBE_SECONDS}
+def prepare(*, seconds: float) -> None:
+    """The tenant's circuit begins anew, with thresholds that suit somebody who watches trouble of so many seconds."""
+    interval = min(PROBE_SECONDS, max(1.0, seconds / 3))
+    intervals = {"reset_interval": interval, "max_reset_interval": interval}
     thresholds.configure(tenant_id=TENANT, name=NAME, by="demo", reason="somebody watches", changes=intervals)
     steering.reset(tenant_id=TENANT, name=NAME, by="demo", reason="the demo begins")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from somabrain.demo import brokers, run
+from somabrain.demo import brokers, run, trouble
 from somabrain.embedded.foreground import until_stopped
 from somabrain.errors import SomabrainError
 
@@ -28,15 +28,29 @@ class Command(BaseCommand):
             "--kafka", choices=brokers.KINDS, help="start this kind of broker (default: the mock broker)"
         )
         parser.add_argument("--port", type=int, default=8000, help="of the web server, if it is free (default: 8000)")
+        parser.add_argument(
+            "--refuse-seconds",
+            type=float,
+            default=trouble.SECONDS,
+            metavar="N",
+            help="for so long after its start a broker of the demo's own refuses one tenant's topic: the circuit of "
+            f"{trouble.TENANT} opens, and closes by itself (default: %(default)g)",
+        )
 
-    def handle(self, *args: Any, once: bool, kafka: str | None, port: int, **options: Any) -> None:
+    def handle(self, *args: Any, once: bool, kafka: str | None, **options: Any) -> None:
         holds = not once
         try:
             with until_stopped():
                 if once:
                     holds = run.once(kafka=kafka, say=self.stdout.write)
                 else:
-                    run.on_and_on(kafka=kafka, port=port, say=self.stdout.write, show=self._show)
+                    run.on_and_on(
+                        kafka=kafka,
+                        port=options["port"],
+                        refuse_seconds=options["refuse_seconds"],
+                        say=self.stdout.write,
+                        show=self._show,
+                    )
         except SomabrainError as error:
             raise CommandError(str(error)) from error
         if not holds:

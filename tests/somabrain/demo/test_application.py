@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from circuits.models import TenantCircuit
 from outbox.models import EventStatus, OutboxEvent
@@ -73,3 +73,29 @@ def test_what_waits_behind_an_open_circuit_is_told_apart() -> None:
     progress = Observer(application).look()
     assert (progress.committed, progress.published, progress.pending, progress.blocked) == (2, 0, 1, 1)
     assert "circuit open: locked-out, 1 blocked" in progress.line()
+
+
+def test_the_latency_is_that_of_the_others_in_the_last_looks() -> None:
+    application = Application()
+    old = [application.receive(each) for each in webhooks.recorded()[:5]]
+    observer = Observer(application)
+    assert observer.look().latency is None
+    for number in range(8):
+        trouble.receive(application)
+        observer.look()
+        old.append(application.receive(webhooks.recorded()[number]))
+    _acknowledge(after="0.25 s")
+    progress = observer.look()
+    assert progress.latency == (0.25, 0.25)
+    assert "p50 250 ms, p99 250 ms" in progress.line()
+    OutboxEvent.objects.filter(tenant_id=trouble.TENANT).update(sent_at="2100-01-01T00:00:00Z")
+    OutboxEvent.objects.filter(pk__in=old[:5]).update(sent_at="2100-01-01T00:00:00Z")
+    assert observer.look().latency == (0.25, 0.25)
+    for _ in range(10):
+        observer.look()
+    assert observer.look().latency is None
+
+
+def _acknowledge(*, after: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE outbox_events SET status = 'sent', sent_at = created_at + %s::interval", [after])

@@ -121,6 +121,15 @@ def test_a_signal_stops_everything(checkout: Checkout, number: int, whole_group:
         assert living(checkout) == []
 
 
+def test_the_circuit_of_a_refused_tenant_opens_and_closes_by_itself_in_the_live_line(checkout: Checkout) -> None:
+    with demo(checkout, "--refuse-seconds", "8") as process:
+        opened = wait_for_line(process, "circuit open: locked-out")
+        assert " ms, p99 " in opened, "the others' latency stands beside it"
+        assert process.stdout is not None
+        closed = next(line for line in process.stdout if "circuit open" not in line and "pending 0  " in line)
+        assert "dead letters" not in closed
+
+
 def test_a_signal_while_everything_starts_leaves_nothing_behind(checkout: Checkout) -> None:
     with demo(checkout) as process:
         wait_for_line(process, "Ctrl-C stops everything")
