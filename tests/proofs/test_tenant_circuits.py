@@ -159,7 +159,7 @@ def _sent_since(begin: float, topic: str) -> list[tuple[float, float]]:
             " WHERE topic = %s AND created_at > to_timestamp(%s)",
             [topic, begin],
         )
-        return cursor.fetchall()
+        return [(committed, at) for committed, at in cursor.fetchall()]
 
 
 @pytest.mark.timeout(300)
