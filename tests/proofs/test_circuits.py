@@ -81,7 +81,7 @@ class Callers:
         """Each ends after the call that it is in."""
         self._stop.touch()
         for each in self.all:
-            each.wait(timeout=60)
+            assert each.wait(timeout=60) == 0, each.log.read_text()
 
     def sent(self) -> list[Sent]:
         return sorted((sent for each in self.all for sent in each.sent()), key=lambda sent: sent.at)
