@@ -31,7 +31,7 @@ def bare_loop(servers: Servers, *, loop: str, batch: int) -> None:
 
 
 def relay_until_empty(servers: Servers) -> float:
-    """Drain what is pending by one relay; returns the most memory it had resident, in MiB."""
+    """Drain what is pending by one relay; returns the most memory it had resident, in MB."""
     with _started(servers, "manage.py", "outbox", "relay", "--until-empty") as process:
         return _wait(process)
 
@@ -89,22 +89,22 @@ def _wait(process: Leashed) -> float:
     while process.returncode is None:
         if time.monotonic() > deadline:
             raise SystemExit(f"Not finished after {_PATIENCE:.0f} s:\n{_last_words(process)}")
-        highest = max(highest, _peak_mib(process.pid))
+        highest = max(highest, _peak_mb(process.pid))
         time.sleep(_SAMPLE_SECONDS)
     if process.returncode != 0:
         raise SystemExit(f"Ended with {process.returncode}:\n{_last_words(process)}")
     return highest
 
 
-def _peak_mib(pid: int) -> float:
+def _peak_mb(pid: int) -> float:
     """The kernel's own high-water mark, which misses no moment; where there is none, what is resident now."""
     with suppress(OSError):
         mark = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-        return int(mark.group(1)) / 1024 if mark else 0.0
+        return int(mark.group(1)) * 1_024 / 1e6 if mark else 0.0
     import psutil
 
     with suppress(psutil.Error):
-        return float(psutil.Process(pid).memory_info().rss) / 1024**2
+        return float(psutil.Process(pid).memory_info().rss) / 1e6
     return 0.0
 
 

@@ -18,11 +18,11 @@ def run(servers: Servers, options: Options) -> list[Figure]:
     rounds = range(min(options.rounds, _ROUNDS))
     peaks = [(_peak(servers, many), _peak(servers, large)) for _ in rounds]
     return [
-        Figure(what=f"relay's memory at {many.events:,} events, MiB", samples=[first for first, _ in peaks]),
-        Figure(what=f"relay's memory at {large.events:,} of 100 kB, MiB", samples=[last for _, last in peaks]),
+        Figure(what=f"relay's memory at {many.events:,} events, MB", samples=[first for first, _ in peaks]),
+        Figure(what=f"relay's memory at {large.events:,} of 100 kB, MB", samples=[last for _, last in peaks]),
         Figure(
             key="relay_peak_mb",
-            what="relay's memory, the larger of both, MiB",
+            what="relay's memory, the larger of both, MB",
             samples=[max(pair) for pair in peaks],
             asked=at_most(150),
         ),
@@ -32,5 +32,5 @@ def run(servers: Servers, options: Options) -> list[Figure]:
 def _peak(servers: Servers, load: Load) -> float:
     seen: list[float] = []
     drain(servers, load, lambda: seen.append(relay_until_empty(servers)))
-    print(f"    at most {seen[0]:.0f} MiB", flush=True)
+    print(f"    at most {seen[0]:.0f} MB", flush=True)
     return seen[0]
