@@ -16,6 +16,7 @@ from somabrain.embedded.leash import Leashed
 from tests.proofs.sizes import size
 from tests.proofs.stage import HANG_GUARD_SECONDS, Span, Stage, drained, forget_everything, sent
 from tests.proofs.verdicts import judge, least, most
+from tests.proofs.writers import Load
 from tests.support.processes import clean_environment
 from tests.support.waiting import wait_until
 
@@ -160,11 +161,14 @@ def test_f7_a_limited_tenant_gets_its_limit_and_costs_the_others_nothing(stage: 
 @pytest.mark.timeout(900)
 def test_f13_idle_time_is_not_saved_up(stage: Stage) -> None:
     """A tenant that was served once and then idle while the others were served without pause, and then has a burst."""
-    idle, seconds = size(2, 60), size(2, 5)
-    stage.seed({"sleeper": 100} | dict.fromkeys(OTHERS, size(25_000, 350_000)))
+    idle, seconds = size(2, 600), size(2, 5)
+    stage.seed({"sleeper": 100} | dict.fromkeys(OTHERS, size(25_000, 50_000)))
     stage.start_relays(2)
     wait_until(lambda: sent("sleeper") == 100)
-    stage.wait_while_at_work(idle)
+    # A backlog for so long would fill the disk.
+    with stage.writing(Load(topic=stage.topic, tenants=dict.fromkeys(OTHERS, 1.0), events=5, rate=200), processes=1):
+        stage.wait_while_at_work(idle)
+    stage.seed(dict.fromkeys(OTHERS, size(10_000, 100_000)), first=1_000_001)
     stage.seed({"sleeper": size(20_000, 100_000)}, first=101)
     wait_until(lambda: sent("sleeper") > 100)
     shares = stage.wait_while_at_work(seconds).sent()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from outbox.api import NewEvent, enqueue_many
 from outbox.models import EventStatus, OutboxEvent
@@ -22,6 +22,17 @@ def commit(count: int, *, topic: str = TOPIC, tenants: int = 3) -> None:
         enqueue_many(
             NewEvent(topic=topic, payload={"n": n}, tenant_id=f"tenant-{n % tenants}", partition_key=str(n % 10))
             for n in range(count)
+        )
+
+
+def commit_backlog(count: int, *, topic: str = TOPIC, tenants: int = 10) -> None:
+    """The same for so many that no application could have them there at once: written by the database itself."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO outbox_events (tenant_id, topic, partition_key, dedupe_key, payload)"
+            " SELECT 'tenant-' || n %% %s, %s, n %% 100, 'backlog-' || n, jsonb_build_object('n', n)"
+            " FROM generate_series(1, %s) n",
+            [tenants, topic, count],
         )
 
 
