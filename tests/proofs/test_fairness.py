@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+from django.db import transaction
 from django.db.models import Max
 
-from outbox import conf
 from outbox.models import EventStatus, OutboxEvent, TenantPolicy
 from somabrain.embedded.leash import Leashed
 from tests.proofs.sizes import size
@@ -93,21 +93,23 @@ def test_f3_weights_are_kept_within_three_percent(stage: Stage) -> None:
 @pytest.mark.timeout(300)
 def test_f5_ten_thousand_tenants_are_served_before_an_elephant_gets_a_third_round(stage: Stage) -> None:
     """A round is at most a batch. When the last of them has been served, the elephant has had no more than two."""
-    stage.seed({ELEPHANT: size(60_000, 600_000)})
-    OutboxEvent.objects.bulk_create(
-        (
-            OutboxEvent(tenant_id=f"mouse-{number}", topic=stage.topic, dedupe_key="only", payload={"sequence": 1})
-            for number in range(10_000)
-        ),
-        batch_size=2_000,
-    )
-    stage.start_relays(1)
+    batch = 500
+    stage.start_relays(2, OUTBOX_BATCH_SIZE=str(batch))
+    with transaction.atomic():
+        stage.seed({ELEPHANT: size(60_000, 600_000)})
+        OutboxEvent.objects.bulk_create(
+            (
+                OutboxEvent(tenant_id=f"mouse-{number}", topic=stage.topic, dedupe_key="only", payload={"sequence": 1})
+                for number in range(10_000)
+            ),
+            batch_size=2_000,
+        )
     mice = OutboxEvent.objects.filter(tenant_id__startswith="mouse-")
     wait_until(lambda: not mice.exclude(status=EventStatus.SENT).exists(), timeout=120)
     last = mice.aggregate(last=Max("sent_at"))["last"]
     elephants = OutboxEvent.objects.of_tenant(ELEPHANT).filter(sent_at__lte=last).count()
     stage.stop_relays()
-    rounds = elephants / conf.get().batch_size
+    rounds = elephants / batch
     judge(most("F5", "rounds of the elephant before 10,000 others are served", rounds, 2, small=2))
 
 
@@ -127,7 +129,8 @@ def test_f6_fairness_costs_an_elephant_alone_next_to_nothing(stage: Stage, tmp_p
         finally:
             process.kill()
         rates[fair].append(drained().rate())
-    judge(least("F6", "elephant alone, to itself without fairness", median(rates[True]) / median(rates[False]), 0.95))
+    kept = median(rates[True]) / median(rates[False])
+    judge(least("F6", "elephant alone, to itself without fairness", kept, 0.95, small=0.3))
 
 
 @pytest.mark.timeout(900)
@@ -151,9 +154,10 @@ def test_f7_a_limited_tenant_gets_its_limit_and_costs_the_others_nothing(stage: 
         rates[limited].append(span.rate(*OTHERS))
         if limited:
             got.append(span.rate("limited") / limit)
+    kept = median(rates[True]) / median(rates[False])
     judge(
-        least("F7", "others beside it, to themselves alone", median(rates[True]) / median(rates[False]), 0.95),
-        least("F7", "what it gets of its limit", min(got), 0.95),
+        least("F7", "others beside it, to themselves alone", kept, 0.95, small=0.3),
+        least("F7", "what it gets of its limit", min(got), 0.95, small=0.4),
         most("F7", "what it gets of its limit at most", max(got), 1.02, small=1.2),
     )
 
