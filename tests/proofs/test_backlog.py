@@ -19,7 +19,7 @@ from outbox.relay.tenure import Tenure
 from outbox.relay.watch import LAST_NAME
 from tests.proofs.sizes import size
 from tests.proofs.stage import Stage, forget_everything, sent
-from tests.proofs.verdicts import judge, least, most
+from tests.proofs.verdicts import Claim, judge, least, most
 from tests.support.waiting import wait_until
 
 LANES = 1_000
@@ -39,6 +39,7 @@ class Costs:
                 [tenants, events],
             )
             cursor.execute("VACUUM (ANALYZE) outbox_events")
+        self._events, self._tenants = events, tenants
         self._names = [f"tenant-{number:05}" for number in range(min(tenants, LANES))]
         self.lanes = len(self._names)
         self.discovery: list[float] = []
@@ -53,6 +54,20 @@ class Costs:
         finally:
             session.close()
         return self
+
+    def to(self, other: Costs, share: float) -> float:
+        """What a claim and fetch costs here to what it costs there."""
+        return percentile(self.claim_and_fetch, share) / percentile(other.claim_and_fetch, share)
+
+    def claims(self) -> list[Claim]:
+        """What it costs in ms and microseconds, p95."""
+        where = f"{self._tenants:,} tenants, {self._events:,} pending"
+        lane = percentile(self.claim_and_fetch, 0.95) / self.lanes * 1e6
+        discovery = percentile(self.discovery, 0.95) * 1_000
+        return [
+            most("F8", f"claim + fetch of {where}, microseconds a lane", lane, 50),
+            most("F8", f"discovery of {where}, ms", discovery, 5 + 0.01 * self._tenants),
+        ]
 
     def _claim_and_fetch(self, session: Connection) -> float:
         tenure = Tenure(connection=session, relay_id=uuid.uuid4(), db_now=lambda now: 0)
@@ -82,21 +97,19 @@ def _timed(run: Callable[[], None]) -> float:
 @pytest.mark.timeout(1_200)
 @pytest.mark.usefixtures("transactional_db")
 def test_f8_finding_and_claiming_cost_what_the_lanes_cost_and_not_what_the_backlog_is() -> None:
-    small_backlog, large_backlog, many = size(5_000, 10_000), size(50_000, 1_000_000), size(1_000, 10_000)
     times = size(15, 60)
-    growth, claims = [], []
-    for tenants in (10, many):
-        small = Costs(events=small_backlog, tenants=tenants).measure(times=times)
-        large = Costs(events=large_backlog, tenants=tenants).measure(times=times)
-        growth.append(percentile(large.claim_and_fetch, 0.95) / percentile(small.claim_and_fetch, 0.95))
-        claims.append(percentile(large.claim_and_fetch, 0.5) / large.lanes * 1e6)
-    allowed = 5 + 0.01 * many
-    judge(
-        most("F8", "claim + fetch p95, 10 tenants: large backlog to small", growth[0], 1.3, small=20),
-        most("F8", f"claim + fetch p95, {many:,} tenants: large backlog to small", growth[1], 1.3, small=20),
-        most("F8", f"claim + fetch of {LANES:,} lanes, microseconds a lane", claims[1], 50),
-        most("F8", f"discovery of {many:,} tenants, ms", percentile(large.discovery, 0.5) * 1_000, allowed),
-    )
+    claims: list[Claim] = []
+    for tenants in (10, size(1_000, 10_000)):
+        small = Costs(events=size(5_000, 10_000), tenants=tenants).measure(times=times)
+        large = Costs(events=size(100_000, 1_000_000), tenants=tenants).measure(times=times)
+        claims += [
+            most("F8", f"claim + fetch p95, {tenants:,} tenants: large backlog to small", large.to(small, 0.95), 1.3),
+            # The slowest of a few says nothing on a machine that has other work.
+            most("F8", f"the same, median, {tenants:,} tenants", large.to(small, 0.5), 1.3, small=5),
+            *small.claims(),
+            *large.claims(),
+        ]
+    judge(*claims)
 
 
 @contextmanager
@@ -116,10 +129,10 @@ def pinned_snapshot(database_url: str, topic: str) -> Iterator[None]:
 @pytest.mark.timeout(1_200)
 def test_f12_an_open_transaction_hardly_slows_a_drain(stage: Stage) -> None:
     """The rate at the end of the time that it is held, against those before and after."""
-    held = size(4, 60)
+    held = size(3, 60)
     apart = size(1, 10)
     stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(20_000, 420_000)))
-    stage.start_relays(1)
+    stage.start_relays(2)
     wait_until(lambda: sent() > 0)
     before = stage.wait_while_at_work(apart)
     with pinned_snapshot(stage.environment["DATABASE_URL"], stage.topic):
@@ -129,4 +142,5 @@ def test_f12_an_open_transaction_hardly_slows_a_drain(stage: Stage) -> None:
     stage.stop_relays()
     normal = (before.rate() + after.rate()) / 2
     assert after.rate() > 0, "the backlog must not have ended"
-    judge(least("F12", f"rate after {held} s of an open transaction, to the normal one", during.rate() / normal, 0.8))
+    kept = during.rate() / normal
+    judge(least("F12", f"rate after {held} s of an open transaction, to the normal one", kept, 0.8, small=0.2))
