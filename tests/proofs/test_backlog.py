@@ -60,13 +60,14 @@ class Costs:
         return percentile(self.claim_and_fetch, share) / percentile(other.claim_and_fetch, share)
 
     def claims(self) -> list[Claim]:
-        """What it costs in ms and microseconds, p95."""
+        """What it costs, p95."""
         where = f"{self._tenants:,} tenants, {self._events:,} pending"
-        lane = percentile(self.claim_and_fetch, 0.95) / self.lanes * 1e6
-        discovery = percentile(self.discovery, 0.95) * 1_000
+        claim_and_fetch, discovery = (percentile(each, 0.95) * 1_000 for each in (self.claim_and_fetch, self.discovery))
+        # However few the lanes are, it takes two statements.
+        allowed = max(2.0, 0.05 * self.lanes)
         return [
-            most("F8", f"claim + fetch of {where}, microseconds a lane", lane, 50),
-            most("F8", f"discovery of {where}, ms", discovery, 5 + 0.01 * self._tenants),
+            most("F8", f"claim + fetch of {self.lanes:,} lanes, p95, {where}, ms", claim_and_fetch, allowed),
+            most("F8", f"discovery, p95, {where}, ms", discovery, 5 + 0.01 * self._tenants),
         ]
 
     def _claim_and_fetch(self, session: Connection) -> float:
@@ -129,9 +130,9 @@ def pinned_snapshot(database_url: str, topic: str) -> Iterator[None]:
 @pytest.mark.timeout(1_200)
 def test_f12_an_open_transaction_hardly_slows_a_drain(stage: Stage) -> None:
     """The rate at the end of the time that it is held, against those before and after."""
-    held = size(3, 60)
+    held = size(2, 60)
     apart = size(1, 10)
-    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(20_000, 420_000)))
+    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(30_000, 420_000)))
     stage.start_relays(2)
     wait_until(lambda: sent() > 0)
     before = stage.wait_while_at_work(apart)

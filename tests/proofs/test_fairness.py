@@ -165,8 +165,8 @@ def test_f7_a_limited_tenant_gets_its_limit_and_costs_the_others_nothing(stage: 
 @pytest.mark.timeout(900)
 def test_f13_idle_time_is_not_saved_up(stage: Stage) -> None:
     """A tenant that was served once and then idle while the others were served without pause, and then has a burst."""
-    idle, seconds = size(2, 600), size(2, 5)
-    stage.seed({"sleeper": 100} | dict.fromkeys(OTHERS, size(25_000, 50_000)))
+    idle, seconds = size(1, 600), size(2, 5)
+    stage.seed({"sleeper": 100} | dict.fromkeys(OTHERS, size(20_000, 50_000)))
     stage.start_relays(2)
     wait_until(lambda: sent("sleeper") == 100)
     # A backlog for so long would fill the disk.
