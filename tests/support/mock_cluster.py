@@ -78,8 +78,14 @@ class MockCluster:
         """Drop the errors that are still waiting for requests."""
         self._library.rd_kafka_mock_clear_request_errors(self._cluster, api)
 
+    def delay_requests(self, *milliseconds: int, api: int = PRODUCE, broker: int = 1) -> None:
+        """Let this broker answer the next requests of a kind so late, one each; what comes later waits behind."""
+        pairs = [c_int(number) for late in milliseconds for number in (0, late)]
+        push = self._library.rd_kafka_mock_broker_push_request_error_rtts
+        self._do("delay requests", push(self._cluster, broker, api, len(milliseconds), *pairs))
+
     def pending_failures(self, *, api: int = PRODUCE, broker: int = 1) -> int:
-        """How many errors pushed for this broker alone still wait for a request."""
+        """How many errors and delays pushed for this broker alone still wait for a request."""
         count = c_size_t()
         self._do(
             "count errors",
@@ -134,6 +140,8 @@ _SIGNATURES = {
     "rd_kafka_mock_push_request_errors_array": (None, [c_void_p, c_int16, c_size_t, POINTER(c_int)]),
     "rd_kafka_mock_clear_request_errors": (None, [c_void_p, c_int16]),
     "rd_kafka_mock_broker_error_stack_cnt": (c_int, [c_void_p, c_int32, c_int16, POINTER(c_size_t)]),
+    # The errors and delays, in turn, come after these.
+    "rd_kafka_mock_broker_push_request_error_rtts": (c_int, [c_void_p, c_int32, c_int16, c_size_t]),
     "rd_kafka_mock_broker_set_down": (c_int, [c_void_p, c_int32]),
     "rd_kafka_mock_broker_set_up": (c_int, [c_void_p, c_int32]),
     "rd_kafka_mock_broker_set_rtt": (c_int, [c_void_p, c_int32, c_int]),

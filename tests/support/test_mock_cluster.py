@@ -66,6 +66,17 @@ def test_a_late_answer_is_no_answer(mock_cluster: MockCluster) -> None:
     assert error.code() == KafkaError._MSG_TIMED_OUT
 
 
+def test_one_late_answer_is_one_requests(mock_cluster: MockCluster) -> None:
+    assert deliver(mock_cluster) is None
+    mock_cluster.delay_requests(60_000)
+    assert mock_cluster.pending_failures() == 1
+    error = deliver(mock_cluster, timeout_ms=300)
+    assert error is not None
+    assert error.code() == KafkaError._MSG_TIMED_OUT
+    assert mock_cluster.pending_failures() == 0
+    assert deliver(mock_cluster) is None
+
+
 def test_a_topic_stands_and_falls_with_the_broker_that_leads_it() -> None:
     with MockCluster(brokers=2) as cluster:
         cluster.lead("near", broker=1)

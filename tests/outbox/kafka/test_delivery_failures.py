@@ -201,3 +201,17 @@ def test_trouble_on_the_way_to_the_broker_is_heard_without_any_message(
     assert KafkaError(code).name() in sender._log._kinds
     assert "hunter2" not in caplog.text
     assert classify(code) is FailureClass.BROKER
+
+
+def test_all_brokers_down_is_said_once_the_last_one_is_gone(make_sender: MakeSender) -> None:
+    with MockCluster(brokers=2) as cluster:
+        sender = make_sender(cluster.bootstrap_servers, log_level=0).sender
+        cluster.broker_down(1)
+        while "_TRANSPORT" not in sender._log._kinds:
+            sender.poll(0.05)
+        assert "_ALL_BROKERS_DOWN" not in sender._log._kinds
+        cluster.broker_down(2)
+        while "_ALL_BROKERS_DOWN" not in sender._log._kinds:
+            sender.poll(0.05)
+    assert sender.broker_suspect_since is not None
+    assert classify(KafkaError._ALL_BROKERS_DOWN) is FailureClass.BROKER

@@ -102,6 +102,20 @@ def test_a_purged_message_is_reported_before_the_end(mock_cluster: MockCluster, 
     assert {reports.codes[value] for value in VALUES} <= {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 
 
+def test_what_the_broker_has_may_be_purged_as_well_and_is_told_apart(
+    mock_cluster: MockCluster, make_sender: MakeSender
+) -> None:
+    reports = make_sender(mock_cluster.bootstrap_servers, max_in_flight=1)
+    assert reports.deliver("before") == [0]
+    mock_cluster.delay_requests(60_000)
+    reports.produce("sent")
+    _poll_until(reports.sender, lambda: not mock_cluster.pending_failures())
+    reports.produce("waits")
+    assert reports.sender.purge_and_close(HANG_SECONDS) == 0
+    assert reports.codes == {"before": 0, "sent": KafkaError._PURGE_INFLIGHT, "waits": KafkaError._PURGE_QUEUE}
+    assert consume(mock_cluster.bootstrap_servers, topic="news", count=2) == ["before", "sent"]
+
+
 def test_what_was_acknowledged_before_the_purge_is_not_lost(mock_cluster: MockCluster, make_sender: MakeSender) -> None:
     reports = make_sender(mock_cluster.bootstrap_servers)
     reports.produce("done")
