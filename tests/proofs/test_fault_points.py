@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from outbox import conf
 from somabrain.embedded.leash import Leashed
 from tests.proofs.faults import MOMENTS, STEPS
 from tests.proofs.stage import HANG_GUARD_SECONDS, Stage, all_sent
 from tests.support.processes import clean_environment
 from tests.support.waiting import wait_until
 
+BATCH_SIZE = 200
 MOST_WAVES = 20
 """Each wave of tenants is claimed, runs dry and is given back; a wave's lanes may all go in one transaction."""
 
@@ -30,7 +30,7 @@ def test_death_at_a_step_loses_nothing(step: str, moment: str, stage: Stage, tmp
             **clean_environment(),
             **stage.environment,
             "DJANGO_SETTINGS_MODULE": "somabrain.settings",
-            "OUTBOX_BATCH_SIZE": "200",
+            "OUTBOX_BATCH_SIZE": str(BATCH_SIZE),
             "OUTBOX_TENURE_SECONDS": "0.2",
         },
     )
@@ -48,4 +48,4 @@ def test_death_at_a_step_loses_nothing(step: str, moment: str, stage: Stage, tmp
     stage.stop_relays()
     verdict = stage.judge()
     assert not verdict.faults
-    assert len(verdict.duplicates) <= 2 * conf.get().batch_size
+    assert len(verdict.duplicates) <= 2 * BATCH_SIZE
