@@ -6,7 +6,7 @@ import random
 import signal
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +25,26 @@ HANG_GUARD_SECONDS = 120
 _FIRST_NAMES_READY = "publishes"
 
 
+@dataclass(frozen=True, slots=True)
+class Orphaned:
+    """Lanes of a relay that was killed; moments are seconds since 1970."""
+
+    lanes: tuple[str, ...]
+    killed: float
+    gone: float
+    """When nothing of it could run any more."""
+
+    def recoveries(self) -> list[float]:
+        """For each lane with work after the kill: how long the first of it waited, at most since the kill."""
+        statement = (
+            "SELECT extract(epoch FROM min(sent_at) - greatest(min(created_at), to_timestamp(%s)))::float8"
+            " FROM outbox_events WHERE tenant_id = ANY (%s) AND sent_at > to_timestamp(%s) GROUP BY tenant_id"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [self.killed, list(self.lanes), self.gone])
+            return [seconds for (seconds,) in cursor.fetchall()]
+
+
 @dataclass
 class Stage:
     environment: dict[str, str]
@@ -33,6 +53,8 @@ class Stage:
     topic: str = field(default_factory=lambda: f"proof-{uuid.uuid4().hex[:12]}")
     relays: list[ManageProcess] = field(default_factory=list)
     kills: list[float] = field(default_factory=list)
+    """When something was cut off that may have been under way: a relay, a broker, a database."""
+    orphaned: list[Orphaned] = field(default_factory=list)
     journals: list[Path] = field(default_factory=list)
 
     @property
@@ -40,22 +62,40 @@ class Stage:
         return self.environment["KAFKA_BOOTSTRAP_SERVERS"]
 
     def start_relays(self, count: int, **settings: str) -> None:
-        """Starts so many and waits until each publishes."""
-        new = [self.start_manage("outbox", "relay", env={**self.environment, **settings}) for _ in range(count)]
-        self.relays += new
-        for relay in new:
-            relay.wait_for_output(_FIRST_NAMES_READY)
+        """Starts so many and waits until each publishes; those that take their places have the same settings."""
+        self.environment |= settings
+        self._launch(count)
+        self.wait_until_publishing()
 
     def kill_relay(self) -> None:
-        """SIGKILL to one of them, and another in its place."""
-        victim = self.relays.pop(random.randrange(len(self.relays)))  # noqa: S311  chaos, not a secret
+        """SIGKILL to one of those that hold lanes. Another is started in its place, and not waited for."""
+        idle: list[tuple[ManageProcess, tuple[str, ...]]] = [(relay, ()) for relay in self.relays]
+        victim, lanes = random.choice(self._holders() or idle)  # noqa: S311  chaos, not a secret
+        self.relays.remove(victim)
         self.kills.append(time.time())
         victim.send(signal.SIGKILL)
         victim.kill()
-        self.start_relays(1)
+        self.orphaned.append(Orphaned(lanes, killed=self.kills[-1], gone=time.time()))
+        self._launch(1)
+
+    def wait_until_publishing(self) -> None:
+        for relay in self.relays:
+            relay.wait_for_output(_FIRST_NAMES_READY)
+
+    def _launch(self, count: int) -> None:
+        self.relays += [self.start_manage("outbox", "relay", env=self.environment) for _ in range(count)]
+
+    def _holders(self) -> list[tuple[ManageProcess, tuple[str, ...]]]:
+        """Relays that hold lanes, and which."""
+        pids = dict(OutboxRelay.objects.values_list("pk", "pid"))
+        lanes: dict[int | None, list[str]] = defaultdict(list)
+        for tenant, owner in OutboxLane.objects.filter(owner__isnull=False).values_list("tenant_id", "owner"):
+            lanes[pids.get(owner)].append(tenant)
+        return [(relay, tuple(lanes[relay.pid])) for relay in self.relays if relay.pid in lanes]
 
     def stop_relays(self) -> None:
         """SIGTERM to all: each drains and ends with 0, and nothing stays held."""
+        self.wait_until_publishing()
         for relay in self.relays:
             relay.send(signal.SIGTERM)
         for relay in self.relays:
@@ -169,8 +209,8 @@ def forget_everything() -> None:
 
 
 def until(seconds: float, do: Callable[[], None], *, every: float) -> None:
-    """Does it again and again for so long."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(every)
+    """Does it on every tick for so long, however long it took the time before."""
+    begin = time.monotonic()
+    for tick in range(1, int(seconds / every) + 1):
+        time.sleep(max(0.0, begin + tick * every - time.monotonic()))
         do()
