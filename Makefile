@@ -61,6 +61,7 @@ clean: ## Stop the embedded servers; remove their data, the environment and all 
 	@rm -rf .venv .cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Without its dependencies, for the lock has them all: pip would look for versions of what extras name, and find newer ones.
 $(INSTALLED): requirements.lock
 	@set -eu; \
 	if ! $(PYTHON) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -78,5 +79,5 @@ $(INSTALLED): requirements.lock
 		$$found -m venv --clear .venv; \
 	fi; \
 	echo "Installing requirements.lock"; \
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock; \
 	touch $@

@@ -259,11 +259,17 @@ def test_missing_tables_are_logged_with_the_way_out(caplog: pytest.LogCaptureFix
 
 
 def test_a_drain_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    release = threading.Event()
-    hangs = FakeRelay(lambda relay: assert_waits(release))
-    thread = RelayThread(Supervisor(make=lambda: hangs))  # type: ignore[arg-type, return-value]
+    running, release = threading.Event(), threading.Event()
+
+    def hangs(relay: FakeRelay) -> None:
+        running.set()
+        assert_waits(release)
+
+    thread = RelayThread(Supervisor(make=lambda: FakeRelay(hangs)))  # type: ignore[arg-type, return-value]
     monkeypatch.setattr(supervisor, "drain_seconds", lambda: 0.01)
     thread.start()
+    # A thread that is stopped before it comes to its relay has nothing to hang in.
+    assert_waits(running)
     assert not thread.stop_and_join()
     release.set()
     thread.join()
