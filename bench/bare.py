@@ -16,14 +16,14 @@ import uuid
 
 from bench import broker, load
 from bench.service import configure
-from bench.steps import Backlog, Batch, Ledger, Outlet
+from bench.steps import PATIENCE, Backlog, Batch, Ledger, Outlet
 
 
 def in_turn(backlog: Backlog, outlet: Outlet, ledger: Ledger, *, size: int) -> None:
     """Drain one batch after the other, one step after the other."""
     while (batch := backlog.fetch(size)) is not None:
         outlet.produce(batch)
-        outlet.flush()
+        outlet.flush(PATIENCE)
         ledger.settle(batch)
 
 
@@ -68,7 +68,7 @@ class _Settler:
 
 def _acknowledged(outlet: Outlet, batch: Batch) -> Batch:
     while len(batch.ids) < batch.events:
-        outlet.poll(0.1)
+        outlet.flush(0.1)
     return batch
 
 

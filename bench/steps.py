@@ -20,7 +20,7 @@ from outbox.kafka.message import EPOCH_OFFSET, constant_headers
 from outbox.relay.session import connect, numbers
 
 _INLINE_BYTES = 1_000_000
-_TIMEOUT = 30.0
+PATIENCE = 30.0
 _lane_of = itemgetter(0)
 
 Row = tuple[Any, ...]
@@ -85,12 +85,12 @@ class Outlet:
         )
         self._producer = Producer(config)
         self.poll: Callable[[float], int] = self._producer.poll
-        self.flush: Callable[[], int] = self._producer.flush
+        self.flush: Callable[[float], int] = self._producer.flush
 
     def warm(self) -> None:
         """Connect, and be given the idempotent producer's id, which otherwise delays the first batch."""
         for _ in range(3):
-            self._producer.list_topics(timeout=_TIMEOUT)
+            self._producer.list_topics(timeout=PATIENCE)
             self.poll(0.2)
 
     def produce(self, batch: Batch) -> None:

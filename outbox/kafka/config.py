@@ -32,7 +32,8 @@ _ALIASES = {
 
 _DEFAULTS: dict[str, Any] = {
     "client.id": "outbox-relay",
-    "linger.ms": 0,
+    # While a round is produced: whoever then waits for the reports has what lingers sent at once.
+    "linger.ms": 5,
     # The broker's verdict on one record falls on its whole batch, and a topic may take less than
     # librdkafka's 1 MB, which was no faster.
     "batch.size": 256 * 1024,

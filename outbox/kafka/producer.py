@@ -76,6 +76,16 @@ class Sender:
             self.note(error)
             return 0
 
+    def wait(self, timeout: float) -> None:
+        """Serve delivery reports for up to `timeout` seconds, or until there are no more to come.
+
+        What lingers is sent at once: whoever waits has nothing to add. Raises like `poll`.
+        """
+        try:
+            self._alive().flush(timeout)
+        except KafkaException as error:
+            self.note(error)
+
     def note(self, error: KafkaException) -> int:
         """The code of an exception out of `produce` or `poll`; sets `fatal` when it is a fatal one."""
         kafka_error: KafkaError = error.args[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import KafkaError
@@ -73,9 +74,8 @@ class Lane:
         "safe",
         "sender",
         "settled_to",
+        "settles",
         "settling",
-        "settling_chunks",
-        "settling_to",
         "spans",
         "suspect_until",
         "tenant",
@@ -128,13 +128,14 @@ class Lane:
         self.produced_at = 0.0
         self.outstanding = 0
         self.settling = 0
-        self.settled_to = self.settling_to = floor
+        self.settles: deque[tuple[int | None, int]] = deque()
+        """Of each settle under way: up to where everything is settled with it, and how many chunks are done."""
+        self.settled_to = floor
         self.chunks: list[list[Row]] = []
-        self.settling_chunks = 0
         self.spans: list[Span] = []
         self.ids: list[int] = []
-        self.partitions: list[int | None] = []
-        self.offsets: list[int | None] = []
+        self.partitions: list[int] = []
+        self.offsets: list[int] = []
         self.failures: list[Failure] = []
 
     # delivery reports
@@ -149,7 +150,7 @@ class Lane:
                 self.fail(row, NO_OFFSET, "acknowledged as a repetition, without an offset")
                 return
             self.ids.append(row[1])
-            self.partitions.append(message.partition())
+            self.partitions.append(message.partition())  # type: ignore[arg-type]  # a delivered message has one
             self.offsets.append(offset)
         else:
             self.fail(row, error.code(), error.str(), batched=not self.isolated)
@@ -176,19 +177,23 @@ class Lane:
     def begin_settle(self) -> None:
         """What has been reported goes into a settle; unless reports are missing, that is everything produced."""
         self.settling += 1
-        whole = not (self.outstanding or self.in_round)
-        self.settling_to = self.cursor if whole else self.settled_to
-        self.settling_chunks = len(self.chunks) if whole else 0
+        if self.outstanding or self.in_round:
+            self.settles.append((None, 0))
+        else:
+            self.settles.append((self.cursor, len(self.chunks) - sum(chunks for _, chunks in self.settles)))
 
     def end_settle(self) -> None:
-        """It has committed."""
+        """The earliest has committed."""
         self.settling -= 1
-        self.settled_to = self.settling_to
-        del self.chunks[: self.settling_chunks]
+        to, chunks = self.settles.popleft()
+        if to is not None:
+            self.settled_to = to
+        del self.chunks[:chunks]
 
     def lower_floor(self, to: int) -> None:
         """What is produced now was created so early. A settle that began before does not settle it."""
-        self.settled_to, self.settling_to = min(self.settled_to, to), min(self.settling_to, to)
+        self.settled_to = min(self.settled_to, to)
+        self.settles = deque((at if at is None else min(at, to), chunks) for at, chunks in self.settles)
 
     def under_way(self) -> set[int]:
         """Events that are produced, or passed over on purpose, and may still be pending in the database."""

@@ -28,6 +28,8 @@ from outbox.relay.steering import Steering
 
 EXPRESS_SECONDS = 0.003
 EXPRESS_LANES = 64
+EARLY_PART = 4
+"""A settle begins within a round once so much of it, a quarter, is reported."""
 IDLE_LOOKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
@@ -58,6 +60,7 @@ class Relay:
             random=random.random,
         )
         self._pace = Pace(settings)
+        self._early = 0
         self._express_at = 0.0
         self._in_express = False
         self._idle_looks = 0
@@ -126,13 +129,16 @@ class Relay:
                 lane.rewind(0, predicted=1)
         self.steering.hear(now)
         self.steering.steer(now)
-        self._settle_late_reports()
+        self.steering.submit(self._outcomes)
         if not self._senders.usable(self.steering.busy.values(), now):
             return False
         self._publisher.resume(self._tenure.lanes.values())
-        part = self._plan(self._tenure.lanes.values(), self._pace.batch(now), now)
+        budget = self._pace.batch(now)
+        part = self._plan(self._tenure.lanes.values(), budget, now)
         if not part.lanes:
             return False
+        self.steering.pipeline.begin_round()
+        self._early = budget // EARLY_PART
         self._tenure.virtual_now = part.virtual_now
         if part.level is not None:
             self._tenure.level.note(part.level, now)
@@ -201,31 +207,27 @@ class Relay:
     def _collect(self, overdue: int, *, until: float) -> None:
         """Waits for the round's reports as long as a round may take; late ones come in with a later round."""
         while self._senders.outstanding > overdue and time.monotonic() < until:
-            self._senders.poll(0.002)
+            self._senders.wait(0.002)
             self._express_if_woken()
-
-    def _settle_late_reports(self) -> None:
-        """What was reported after its round goes into a settle before the next round, or three would be unsettled."""
-        if self.steering.settling and self.steering.reported:
-            self._await_settle()
-        self.steering.submit(self._outcomes)
+            self.steering.submit_early(self._outcomes, least=self._early)
 
     def _await_settle(self) -> None:
         """What is produced but not settled stays below two rounds."""
-        while self.steering.settling:
+        while self.steering.pipeline.behind:
             self._serve(0.001)
             self._express_if_woken()
             self.steering.finish(time.monotonic())
 
     def _between(self) -> None:
         """Between two chunks of a round."""
-        self._senders.poll(0)
+        self._senders.poll()
         self._express_if_woken()
+        self.steering.submit_early(self._outcomes, least=self._early)
 
     def _serve(self, seconds: float) -> None:
         """Waits for a delivery report or for news, whichever is to be expected."""
         if self._senders.expecting:
-            self._senders.poll(min(seconds, 0.002))
+            self._senders.wait(min(seconds, 0.002))
         elif self._wake.wait(seconds):
             self._wake.clear()
 

@@ -45,7 +45,7 @@ class Outcomes:
             acknowledged = self._add_acknowledged(job, lane)
             self._add_circuit(job, lane, acknowledged, self._add_failures(job, lane))
             # Whoever has asked for leave to send waits for the answer: it has to be given back.
-            if lane.leaving and not lane.outstanding and lane.circuit.probe is not Probe.ASKED:
+            if lane.leaving and not (lane.outstanding or lane.settling) and lane.circuit.probe is not Probe.ASKED:
                 job.released.append(self._release(lane))
                 job.fenced[lane.tenant] = lane.token
             if lane.tenant in job.fenced:

@@ -227,7 +227,7 @@ class Publisher:
             if time.monotonic() >= until:
                 self._full.add(sender)
                 return None
-            sender.poll(0.005)
+            sender.wait(0.005)
             if row[PARTITION_KEY] in lane.held_keys:
                 lane.rewind(row[CREATED])
                 return 0

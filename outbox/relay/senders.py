@@ -59,11 +59,17 @@ class Senders:
         """Whether any report is still to come."""
         return any(sender.outstanding for sender in (self.main, *self._others()))
 
-    def poll(self, timeout: float) -> None:
-        """Serves delivery reports of all producers; waits on the one for all."""
+    def poll(self) -> None:
+        """Serves the delivery reports that are there."""
+        for sender in (*self._others(), self.main):
+            self._serve(sender)
+
+    def wait(self, timeout: float) -> None:
+        """Serves delivery reports of all producers; waits on the one for all, of which nothing lingers."""
         for sender in self._others():
-            self._serve(sender, 0)
-        self._serve(self.main, timeout)
+            self._serve(sender)
+        self.main.wait(timeout)
+        self._refuse_fatal(self.main)
 
     def usable(self, busy: Iterable[Lane], now: float) -> bool:
         """Whether there is a broker to publish to; deals with overdue reports on the way."""
@@ -124,8 +130,11 @@ class Senders:
     def _others(self) -> list[Sender]:
         return self._retired if self._quarantine is None else [*self._retired, self._quarantine]
 
-    def _serve(self, sender: Sender, timeout: float) -> None:
-        sender.poll(timeout)
+    def _serve(self, sender: Sender) -> None:
+        sender.poll(0)
+        self._refuse_fatal(sender)
+
+    def _refuse_fatal(self, sender: Sender) -> None:
         if sender.fatal is not None:
             raise ProducerLost(f"The producer cannot go on: {sender.fatal.str()}.")
 

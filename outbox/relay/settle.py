@@ -23,8 +23,8 @@ class Acknowledged:
     tenant: str
     token: int
     ids: list[int]
-    partitions: list[int | None]
-    offsets: list[int | None]
+    partitions: list[int]
+    offsets: list[int]
     spans: list[Span] = field(default_factory=list)
     """When they were created, as far as is known of so many at once."""
 
@@ -113,14 +113,14 @@ class Settle:
 
     def _mark_sent(self, connection: Connection) -> None:
         ids: list[int] = []
-        partitions: list[int | None] = []
-        offsets: list[int | None] = []
+        partitions: list[int] = []
+        offsets: list[int] = []
         for lane in self.acknowledged:
             ids += lane.ids
             partitions += lane.partitions
             offsets += lane.offsets
         if ids:
-            params = {"ids": numbers(ids), "partitions": array(partitions), "offsets": array(offsets)}
+            params = {"ids": numbers(ids), "partitions": numbers(partitions), "offsets": numbers(offsets)}
             query(connection, sql.load("settle_sent"), params)
 
     def _record_failures(self, connection: Connection, owner: uuid.UUID) -> None:

@@ -18,6 +18,7 @@ from outbox.relay.judge import Judge
 from outbox.relay.lanes import Lane
 from outbox.relay.ledger import Ledger
 from outbox.relay.outcome import Outcomes
+from outbox.relay.pipeline import Pipeline
 from outbox.relay.rollup import Rollup
 from outbox.relay.session import Connection
 from outbox.relay.settle import CircuitReport, Job, Renew, Settle, Settler
@@ -69,7 +70,7 @@ class Steering:
         """Lanes with something produced or reported, or to be given back, that no settle has committed yet."""
         self.searched: float | None = None
         """When the last search for lanes with work began that found none."""
-        self._settling: dict[int, list[Lane]] = {}
+        self.pipeline = Pipeline()
         self._renewing = False
         self._renew_at = 0.0
         self._broker_gone = False
@@ -194,25 +195,27 @@ class Steering:
 
     @property
     def settling(self) -> bool:
-        return bool(self._settling)
-
-    @property
-    def reported(self) -> bool:
-        """Whether something is acknowledged and in no settle yet."""
-        return any(lane.ids for lane in self.busy.values())
+        return not self.pipeline.empty
 
     def submit(self, outcomes: Outcomes) -> None:
-        """Hands what has been reported to the settle thread, unless it is still at the last round's."""
-        if self._settling or not self.busy:
+        """Hands what has been reported to the settle thread, unless it has as much to do as it may have."""
+        if self.pipeline.full or not self.busy:
             return
-        lanes = list(self.busy.values())
+        lanes = [lane for lane in self.busy.values() if not lane.in_round]
         job = outcomes.job(lanes)
         job.at = self.tenure.db_now(time.monotonic())
         if job.fenced:
-            self._settling[id(job)] = [lane for lane in lanes if lane.tenant in job.fenced]
+            self.pipeline.begin(job, [lane for lane in lanes if lane.tenant in job.fenced])
             self.settler.submit(job)
         else:
             self._forget_clean(lanes)
+
+    def submit_early(self, outcomes: Outcomes, *, least: int) -> None:
+        """Before a round has ended, so that the settle thread does not wait for it; `least` events are worth it."""
+        if self.settling:
+            self.finish(time.monotonic())
+        if not self.settling and sum(len(lane.ids) for lane in self.busy.values()) >= least:
+            self.submit(outcomes)
 
     def finish(self, now: float) -> None:
         """Takes note of what the settle thread has committed."""
@@ -229,9 +232,7 @@ class Steering:
                 # Whoever had found the broker gone is gone as well.
                 self.desk.broker(gone=False)
             return
-        lanes = self._settling.pop(id(job))
-        for lane in lanes:
-            lane.end_settle()
+        lanes = self.pipeline.end(job)
         for report in job.reports:
             self._told(report)
         self.tally.settled(job)

@@ -65,10 +65,17 @@ def make_sender() -> Iterator[MakeSender]:
     with ExitStack() as made:
 
         def make(
-            servers: str, *, isolate: bool = False, warm: bool = True, message_timeout: float = 4.5, **more: Any
+            servers: str,
+            *,
+            isolate: bool = False,
+            warm: bool = True,
+            delivery_timeout: float = 3.0,
+            message_timeout: float = 4.5,
+            **more: Any,
         ) -> Reports:
             base = {"bootstrap.servers": servers, **{name.replace("_", "."): more[name] for name in more}}
-            config = producer_config(base=base, delivery_timeout=3.0, message_timeout=message_timeout, isolate=isolate)
+            times = {"delivery_timeout": delivery_timeout, "message_timeout": message_timeout}
+            config = producer_config(base=base, isolate=isolate, **times)
             sender = Sender(config)
             made.callback(sender.purge_and_close, 5)
             if warm:

@@ -82,6 +82,16 @@ def test_librdkafkas_log_is_pythons(make_sender: MakeSender, caplog: pytest.LogC
     _poll_until(sender, lambda: "Connection refused" in caplog.text)
 
 
+def test_whoever_waits_has_what_lingers_sent_at_once(mock_cluster: MockCluster, make_sender: MakeSender) -> None:
+    patient = {"linger_ms": 120_000, "delivery_timeout": 300, "message_timeout": 600}
+    reports = make_sender(mock_cluster.bootstrap_servers, **patient)
+    reports.produce(*VALUES)
+    reports.sender.poll(0.05)
+    assert reports.sender.outstanding == len(VALUES)
+    reports.sender.wait(HANG_SECONDS)
+    assert [reports.codes[value] for value in VALUES] == [0] * len(VALUES)
+
+
 def test_an_error_in_a_delivery_callback_comes_out_of_poll(mock_cluster: MockCluster, make_sender: MakeSender) -> None:
     def explode(*_: object) -> None:
         raise ZeroDivisionError

@@ -79,7 +79,10 @@ class Broker:
     def of(self, lane: object, now: float) -> Broker:
         return self
 
-    def poll(self, timeout: float) -> None:
+    def poll(self) -> None:
+        self._world.wait(0)
+
+    def wait(self, timeout: float) -> None:
         self._world.wait(timeout)
 
     def usable(self, busy: object, now: float) -> bool:

@@ -175,6 +175,28 @@ def test_what_is_produced_during_a_settle_stays_above_the_floor() -> None:
     assert ahead.floor == 500
 
 
+def test_settles_end_in_the_order_in_which_they_began() -> None:
+    ahead = lane(floor=10, cursor=500, safe=1_000, chunks=[[row(1)]])
+    ahead.begin_settle()
+    ahead.cursor = 800
+    ahead.chunks += [[row(2)], [row(3)]]
+    ahead.begin_settle()
+    ahead.end_settle()
+    assert (ahead.floor, len(ahead.chunks), ahead.clean) == (500, 2, False)
+    ahead.end_settle()
+    assert (ahead.floor, len(ahead.chunks), ahead.clean) == (800, 0, True)
+
+
+def test_the_end_of_a_part_leaves_what_a_whole_settle_had_reached() -> None:
+    ahead = lane(floor=10, cursor=500, safe=1_000)
+    ahead.begin_settle()
+    ahead.outstanding = 1
+    ahead.begin_settle()
+    ahead.end_settle()
+    ahead.end_settle()
+    assert ahead.floor == 500
+
+
 def test_going_back_takes_the_floor_along() -> None:
     back = lane(floor=10, cursor=500, settled_to=500, safe=1_000)
     back.rewind(100)

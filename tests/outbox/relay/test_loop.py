@@ -177,7 +177,7 @@ def test_receipts_of_reports_that_come_during_a_settle_are_stored_with_the_next(
             driver.until(lambda: driver.steering.settling)
             assert driver.lane().outstanding == 10
             while driver.lane().outstanding:
-                driver.relay._senders.poll(0.01)
+                driver.relay._senders.wait(0.01)
             assert driver.steering.settling
         driver.until(lambda: tables.count("sent") == 20)
         cluster.round_trip(0, broker=2)

@@ -143,7 +143,7 @@ def test_a_lane_that_owes_virtual_time_waits_for_its_turn(driver: Driver, tables
     tables.notify("noisy")
     driver.until(lambda: len(produced) == 1_000)
     while driver.lane("noisy").outstanding:
-        driver.relay._senders.poll(0.01)
+        driver.relay._senders.wait(0.01)
     tables.notify("noisy")
     driver.hears()
     driver.relay._express_if_woken()

@@ -39,7 +39,7 @@ class Topics:
 
 
 class Outlet:
-    """A producer with a queue, whose messages are delivered when it is polled."""
+    """A producer with a queue, whose messages are delivered when it is polled or waited for."""
 
     def __init__(self, *, room: int = 10_000) -> None:
         self.room = room
@@ -68,6 +68,8 @@ class Outlet:
         for row, report in self.queue:
             report(self.fails.get(row[ID]), Receipt())
         self.queue.clear()
+
+    wait = poll
 
     def note(self, error: KafkaException) -> int:
         code: int = error.args[0].code()

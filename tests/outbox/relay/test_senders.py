@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,6 +35,9 @@ class FakeSender:
 
     def poll(self, timeout: float) -> None:
         self._calls.append(f"poll {self.name} {timeout}")
+
+    def wait(self, timeout: float) -> None:
+        self._calls.append(f"wait {self.name} {timeout}")
 
     def trust(self) -> None:
         self.broker_suspect_since = None
@@ -129,8 +133,11 @@ def test_the_first_producer_is_warmed_and_later_ones_while_there_is_a_broker(roo
 
 def test_reports_of_every_producer_are_served_and_only_the_one_for_all_is_waited_for(room: Room) -> None:
     room.senders.of(lane(suspect_until=NOW + 1), NOW)
-    room.senders.poll(0.25)
-    assert room.calls == ["poll 1 0", "poll 0 0.25"]
+    room.senders.poll()
+    assert room.calls == ["poll 1 0", "poll 0 0"]
+    room.calls.clear()
+    room.senders.wait(0.25)
+    assert room.calls == ["poll 1 0", "wait 0 0.25"]
 
 
 def test_a_round_waits_for_the_reports_of_the_one_for_all(room: Room) -> None:
@@ -148,12 +155,13 @@ def test_any_report_is_reason_enough_to_poll(room: Room) -> None:
     assert room.senders.expecting
 
 
+@pytest.mark.parametrize("serve", [Senders.poll, lambda senders: senders.wait(0)], ids=["poll", "wait"])
 @pytest.mark.parametrize("which", ["main", "quarantine"])
-def test_a_producer_that_cannot_go_on_ends_the_relay(room: Room, which: str) -> None:
+def test_a_producer_that_cannot_go_on_ends_the_relay(room: Room, which: str, serve: Callable[[Senders], None]) -> None:
     quarantine: Any = room.senders.of(lane(suspect_until=NOW + 1), NOW)
     (room.main if which == "main" else quarantine).fatal = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
     with pytest.raises(ProducerLost):
-        room.senders.poll(0)
+        serve(room.senders)
 
 
 # Overdue reports
@@ -200,7 +208,7 @@ def test_at_our_deadline_a_stuck_lane_is_given_up_and_goes_into_quarantine(room:
     assert (stuck.outstanding, healthy.outstanding) == (0, 1)
     assert stuck.suspect_until == NOW + 1.6 + QUARANTINE_SECONDS
     assert healthy.suspect_until == 0.0
-    room.senders.poll(0)
+    room.senders.poll()
     assert room.calls == ["poll 1 0"]
 
 

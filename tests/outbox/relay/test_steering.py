@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -236,25 +237,89 @@ def test_reports_are_settled_and_counted(steers: Steering, outcomes: Outcomes, t
     assert held.clean
 
 
-def test_nothing_is_handed_over_while_a_settle_is_under_way(
-    steers: Steering, outcomes: Outcomes, tables: Tables
-) -> None:
-    """Reports that come meanwhile wait for the next one."""
-    (held,) = hold(steers, "acme")
-    first, second = tables.add("a", "b")
+@contextmanager
+def settles_wait() -> Iterator[None]:
+    """The settle thread is at its work for the whole block."""
     with another_session() as other:
         other.execute("BEGIN")
         other.execute("SELECT FROM outbox_lanes FOR NO KEY UPDATE")
-        acknowledge(steers, held, first)
-        steers.submit(outcomes)
-        acknowledge(steers, held, second)
-        steers.submit(outcomes)
-        assert (held.ids, held.clean) == ([second], False)
+        yield
         other.execute("COMMIT")
+
+
+def test_one_settle_may_wait_for_another_and_no_more(steers: Steering, outcomes: Outcomes, tables: Tables) -> None:
+    """Reports that come meanwhile wait for the next one."""
+    (held,) = hold(steers, "acme")
+    first, second, third = tables.add("a", "b", "c")
+    with settles_wait():
+        for event_id in (first, second, third):
+            acknowledge(steers, held, event_id)
+            steers.submit(outcomes)
+        assert (held.ids, held.settling, held.clean) == ([third], 2, False)
     until(steers, lambda: not steers.settling, now=0.0)
     assert held.tenant in steers.busy
     settled(steers, outcomes)
+    assert tables.statuses(first, second, third) == ["sent", "sent", "sent"]
+
+
+def test_what_is_settled_of_an_earlier_round_is_behind(steers: Steering, outcomes: Outcomes, tables: Tables) -> None:
+    (held,) = hold(steers, "acme")
+    (event_id,) = tables.add("a")
+    with settles_wait():
+        steers.pipeline.begin_round()
+        acknowledge(steers, held, event_id)
+        steers.submit(outcomes)
+        behind = [steers.pipeline.behind]
+        steers.pipeline.begin_round()
+        behind.append(steers.pipeline.behind)
+    assert behind == [False, True]
+    until(steers, lambda: not steers.pipeline.behind, now=0.0)
+
+
+def test_a_round_is_settled_before_its_end_once_that_is_worth_it(
+    steers: Steering, outcomes: Outcomes, tables: Tables
+) -> None:
+    (held,) = hold(steers, "acme")
+    first, second = tables.add("a", "b")
+    acknowledge(steers, held, first)
+    steers.submit_early(outcomes, least=2)
+    assert held.settling == 0, "one event is not worth it"
+    acknowledge(steers, held, second)
+    with settles_wait():
+        steers.submit_early(outcomes, least=2)
+        assert held.settling == 1
+        acknowledge(steers, held, *tables.add("c", "d"))
+        steers.submit_early(outcomes, least=2)
+        assert held.settling == 1, "the settle thread has enough to do"
+    until(steers, lambda: not steers.settling, now=0.0)
     assert tables.statuses(first, second) == ["sent", "sent"]
+
+
+def test_a_lane_that_is_being_published_is_settled_after_it(
+    steers: Steering, outcomes: Outcomes, tables: Tables
+) -> None:
+    (held,) = hold(steers, "acme")
+    acknowledge(steers, held, *tables.add("a"))
+    held.in_round = True
+    steers.submit(outcomes)
+    assert not steers.settling
+    held.in_round = False
+    settled(steers, outcomes)
+    assert tables.count("sent") == 1
+
+
+def test_a_lane_is_given_back_once_and_after_its_settle(steers: Steering, outcomes: Outcomes, tables: Tables) -> None:
+    (held,) = hold(steers, "acme")
+    acknowledge(steers, held, *tables.add("a"))
+    with settles_wait():
+        steers.submit(outcomes)
+        leave(steers, held)
+        steers.submit(outcomes)
+        assert held.settling == 1
+    until(steers, lambda: not steers.settling, now=0.0)
+    assert tables.lane()["owner"] == ME
+    settled(steers, outcomes)
+    assert tables.lane()["owner"] is None
 
 
 def test_lanes_with_nothing_to_report_are_not_busy(steers: Steering, outcomes: Outcomes) -> None:
@@ -387,7 +452,7 @@ def test_a_lane_claimed_again_under_a_new_token_is_not_taken_for_the_one_release
     old, new = lane("acme", token=1), lane("acme", token=2)
     steers.tenure.lanes["acme"] = new
     job = settle.Settle(released=[steers.tenure.state(old, floor=0)])
-    steers._settling[id(job)] = [old]
+    steers.pipeline.begin(job, [old])
     old.begin_settle()
     steers._finished(job, 0.0)
     assert steers.tenure.lanes == {"acme": new}
