@@ -90,16 +90,6 @@ def test_an_acknowledged_event_becomes_sent_whatever_an_operator_did_meanwhile(
     assert (row["status"], row["kafka_partition"], row["available_at"]) == ("sent", 3, None)
 
 
-def test_a_receipt_without_partition_or_offset_can_be_stored(
-    session: Connection, tables: Tables, leased: Callable[..., None]
-) -> None:
-    leased("acme")
-    (event_id,) = tables.add("a")
-    Settle(acknowledged=[Acknowledged("acme", 5, [event_id], [None], [None])], fenced={"acme": 5}).run(session, ME)
-    assert tables.event(event_id)["status"] == "sent"
-    assert tables.event(event_id)["kafka_offset"] is None
-
-
 def test_an_acknowledged_event_that_was_deleted_is_no_error(
     session: Connection, tables: Tables, leased: Callable[..., None]
 ) -> None:
