@@ -169,10 +169,10 @@ def test_the_history_says_how_the_memory_failed(
 @both
 def test_a_backend_that_raises_anything_loses_no_write(remember: Remember, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(HttpMemoryBackend):
-        def put(self, *_: Any) -> None:
+        def put(self, *_: Any) -> int:
             raise ZeroDivisionError
 
-        async def aput(self, *_: Any) -> None:
+        async def aput(self, *_: Any) -> int:
             raise ZeroDivisionError
 
     assert remember(MemoryService(Broken("http://127.0.0.1:9"), "acme"), "tea", "green").queued

@@ -49,8 +49,8 @@ def test_the_token_opens(client: Client, settings: Settings) -> None:
 RIGHTS = ("view_tenantbacklog", "view_tenantcircuit")
 
 
-def staff(*rights: str, **given: bool) -> User:
-    user = User.objects.create_user("ann", is_staff=given.pop("is_staff", True), **given)
+def staff(*rights: str, is_staff: bool = True, is_superuser: bool = False) -> User:
+    user = User.objects.create_user("ann", is_staff=is_staff, is_superuser=is_superuser)
     user.user_permissions.set(Permission.objects.filter(codename__in=rights))
     return user
 
