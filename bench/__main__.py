@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import scenarios
+from bench import recording, scenarios
 from bench.report import Figure, as_json, table
 from bench.rounds import Options
 from bench.servers import provided
@@ -14,18 +14,21 @@ def main() -> None:
     """Measure; print a table, and on the last line one JSON object."""
     arguments = _parser().parse_args()
     options = Options(rounds=arguments.rounds, events=arguments.events, quick=arguments.quick)
-    figures = _measure(arguments.only or scenarios.NAMES, options)
+    figures = _measure(arguments.only or scenarios.NAMES, options, keep=arguments.record)
     print(f"\n{table(figures)}\n\n{as_json(figures)}", flush=True)
     if arguments.strict and any(figure.missed for figure in figures):
         raise SystemExit(1)
 
 
-def _measure(names: list[str] | tuple[str, ...], options: Options) -> list[Figure]:
+def _measure(names: list[str] | tuple[str, ...], options: Options, *, keep: bool) -> list[Figure]:
     figures: list[Figure] = []
     with provided() as servers:
         for name in names:
             print(f"{name}", flush=True)
-            figures += scenarios.load(name)(servers, options)
+            found = scenarios.load(name)(servers, options)
+            if keep:
+                recording.record(name, found)
+            figures += found
     return figures
 
 
@@ -40,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, default=100_000, help="backlog of a drain (default 100,000)")
     parser.add_argument("--quick", action="store_true", help="less of everything: shows that it runs, not more")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when something that is asked is missed")
+    parser.add_argument("--record", action="store_true", help="keep what was found for the README's table")
     return parser
 
 
