@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 from outbox import sql
-from outbox.relay.blame import WINDOW_SECONDS, Blame, TopicTrouble, blame
+from outbox.relay.blame import GRACE_SECONDS, WINDOW_SECONDS, Blame, TopicTrouble, blame
 from outbox.relay.session import Connection, query
 from outbox.relay.settle import Failed, Settle
 
 MOST_ATTEMPTS = 1_000
 """How many of the last failed attempts are looked at for what other relays have met."""
-ASK_SECONDS = 1.0
-"""How often they are looked at for one topic."""
+ASK_SECONDS = GRACE_SECONDS
+"""How often they are looked at for one topic: no rarer, or grace would end with what was known when it began."""
 
 
 class Judge:

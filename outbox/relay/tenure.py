@@ -204,7 +204,11 @@ class Tenure:
         lane.rate, lane.paused = rate, paused
         if job.block_changes[lane.tenant] == lane.block_changes:
             lane.blocked = blocked
+        probing = not lane.circuit.closed
         lane.circuit.renewed(epoch=epoch, failing=failing, by_probe=by_probe, may_call=may_call)
+        if probing and lane.circuit.closed:
+            # Its probes were what it was under suspicion for, and nobody asks for leave any more.
+            lane.suspect_until = 0.0
 
     # give back
 

@@ -8,6 +8,7 @@ from outbox.relay.blame import GRACE_SECONDS
 from outbox.relay.judge import Judge
 from outbox.relay.session import Connection
 from outbox.relay.settle import CircuitReport, Failed, Settle
+from tests.outbox.relay.conftest import Tables
 
 CODE = KafkaError.TOPIC_AUTHORIZATION_FAILED
 
@@ -46,6 +47,21 @@ def test_two_tenants_on_one_topic_are_not_told_of(session: Connection) -> None:
     job = judged(session, failed(1), failed(2, tenant="globex"), failed(3, tenant="globex", topic="own"))
     assert told(job) == {"acme": [], "globex": ["refused"]}
     assert len(job.failed) == 3
+
+
+def test_what_other_relays_met_meanwhile_is_known_when_the_grace_ends(session: Connection, tables: Tables) -> None:
+    moments = iter([0.0, GRACE_SECONDS])
+    judge = Judge(clock=lambda: next(moments))
+    judge.judge(session, Settle(failed=[failed(1)]))
+    (other,) = tables.add("row", tenant="globex", topic="orders")
+    tables.execute(
+        "INSERT INTO outbox_attempts (event_id, relay_id, error_class, code, message)"
+        " VALUES (%(id)s, gen_random_uuid(), 'refused', 29, 'no')",
+        id=other,
+    )
+    job = Settle(failed=[failed(1)], reports=[CircuitReport("acme", 1, 0)])
+    judge.judge(session, job)
+    assert told(job) == {"acme": []}
 
 
 def test_a_failed_probe_burns_nothing_unless_the_topic_is_to_blame(session: Connection) -> None:

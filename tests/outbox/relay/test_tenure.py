@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from outbox.relay.circuit import Probe
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import (
@@ -19,7 +20,7 @@ from outbox.relay.tenure import (
     Fleet,
     Tenure,
 )
-from tests.outbox.relay.conftest import Tables, another_session, lane
+from tests.outbox.relay.conftest import Tables, another_session, is_leased_since, lane
 
 ME, SOMEBODY_ELSE = uuid.uuid4(), uuid.uuid4()
 QUANTUM = 4
@@ -111,10 +112,11 @@ def test_everyone_is_asked_for_in_the_end_however_many_there_are(session: Connec
 
 def test_a_claimed_lane_has_an_owner_a_new_token_and_an_expiry(tenure: Tenure, tables: Tables) -> None:
     put_lane(tables, token=7)
+    before = tables.one("SELECT clock_timestamp()")
     assert claim(tenure, "acme") == ["acme"]
     row = tables.lane()
     assert (row["owner"], row["token"]) == (ME, 8)
-    assert tables.one("SELECT leased_until - clock_timestamp() BETWEEN '4 s' AND '5 s' FROM outbox_lanes") is True
+    assert is_leased_since(tables, before)
     assert tenure.lanes["acme"].token == 8
     assert tenure.candidates == {}
 
@@ -186,10 +188,10 @@ def test_paused_and_limited_tenants_cost_nobody_a_place(tenure: Tenure, tables: 
 def test_a_tenant_at_the_end_of_its_rate_is_granted_when_the_next_event_may_go(tenure: Tenure, tables: Tables) -> None:
     """What is used up reaches up to now: the next event may go one interval later, not at once."""
     put_lane(tables, has_work=True)
-    tables.policy(rate=0.1)
-    tables.execute("UPDATE outbox_lanes SET rate_clock = clock_timestamp() - interval '9 s'")
+    tables.policy(rate=0.001)
+    tables.execute("UPDATE outbox_lanes SET rate_clock = clock_timestamp() - interval '900 s'")
     assert claim(tenure, "acme") == []
-    tables.execute("UPDATE outbox_lanes SET rate_clock = clock_timestamp() - interval '11 s'")
+    tables.execute("UPDATE outbox_lanes SET rate_clock = clock_timestamp() - interval '1010 s'")
     assert claim(tenure, "acme", now=1.0) == ["acme"]
 
 
@@ -422,6 +424,15 @@ def test_a_failure_during_a_renewal_keeps_the_lane_careful(tenure: Tenure, sessi
     assert not held.blocked
 
 
+def test_a_circuit_that_a_renewal_finds_closed_leaves_no_suspicion(tenure: Tenure, session: Connection) -> None:
+    """Or the lane would go on with one event to a batch for a minute, as its probes did."""
+    claim(tenure, "acme")
+    held = tenure.lanes["acme"]
+    held.circuit.probe, held.suspect_until = Probe.WANTED, 60.0
+    renew(tenure, session)
+    assert (held.circuit.closed, held.suspect_until) == (True, 0.0)
+
+
 def move(held: Lane, *, to: int) -> None:
     held.cursor = held.safe = to
     held.begin_settle()
@@ -456,7 +467,9 @@ def test_a_renewal_reads_where_the_others_stand_now(tenure: Tenure, session: Con
             level=level,
         )
     renew(tenure, session)
-    assert tenure.fleet.others_level == pytest.approx(2_020, abs=10)
+    # The mean of 1,000 and 3,000 two seconds ago, each ten a second further by now.
+    assert tenure.fleet.others_level is not None
+    assert 2_020 <= tenure.fleet.others_level < 2_050
 
 
 def test_a_relay_ahead_of_the_others_takes_more_lanes(tenure: Tenure, session: Connection, tables: Tables) -> None:
