@@ -16,6 +16,10 @@ from outbox import conf
 PG_EPOCH_UNIX_US = 946_684_800_000_000
 """2000-01-01 UTC, PostgreSQL's own epoch, in Unix microseconds."""
 
+CANCELS = 10
+CANCEL_SECONDS = 1.0
+"""How long a thread may take to end after each."""
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 # The hot statements must go by index and in the order written, whatever the statistics say: a table that was empty when
@@ -63,12 +67,15 @@ def hold_identity(connection: Connection, relay_id: uuid.UUID) -> None:
 
 def cut_off(connection: Connection, thread: threading.Thread) -> None:
     """Ends a thread that may be inside a statement on its session. A session in use is never closed under it."""
-    with suppress(psycopg.Error):
-        connection.cancel_safe(timeout=1)
-    if thread.ident is not None:
-        thread.join(timeout=10)
-    if not thread.is_alive():
-        connection.close()
+    for _ in range(CANCELS):
+        # Once is not enough: a server that is between two steps of a statement ignores it.
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=1)
+        if thread.ident is not None:
+            thread.join(timeout=CANCEL_SECONDS)
+        if not thread.is_alive():
+            connection.close()
+            return
 
 
 def array(values: list[Any]) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from outbox.relay import session as sessions
 from outbox.relay.session import (
     PG_EPOCH_UNIX_US,
     Connection,
@@ -97,22 +98,34 @@ def test_a_lock_key_is_a_bigint(relay_id: uuid.UUID) -> None:
 # Letting go
 
 
-def test_a_thread_inside_a_statement_is_cut_off(session: Connection) -> None:
+@pytest.mark.parametrize("statements", [1, 2], ids=["in one", "in one after another"])
+def test_a_thread_inside_a_statement_is_cut_off(
+    session: Connection, tables: Tables, monkeypatch: pytest.MonkeyPatch, statements: int
+) -> None:
+    """Also if it is in a statement again by then, as it is where the first cancel came too early to matter."""
+    monkeypatch.setattr(sessions, "CANCEL_SECONDS", 0.1)
+    monkeypatch.setattr(sessions, "CANCELS", 600)
     ended: list[type[BaseException]] = []
 
     def sleep() -> None:
-        try:
-            query(session, "SELECT pg_sleep(60)")
-        except psycopg.Error as error:
-            ended.append(type(error))
+        for _ in range(statements):
+            try:
+                query(session, "SELECT pg_sleep(60)")
+            except psycopg.Error as error:
+                ended.append(type(error))
 
     thread = threading.Thread(target=sleep, daemon=True)
     thread.start()
-    wait_until(lambda: session.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE)
+    wait_until(lambda: is_asleep(tables, session))
     cut_off(session, thread)
     assert not thread.is_alive()
-    assert ended == [psycopg.errors.QueryCanceled]
+    assert ended == [psycopg.errors.QueryCanceled] * statements
     assert session.closed
+
+
+def is_asleep(tables: Tables, session: Connection) -> bool:
+    waits = "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = %(pid)s"
+    return bool(tables.one(waits, pid=session.info.backend_pid))
 
 
 def test_a_thread_that_never_began_does_not_matter(session: Connection) -> None:
