@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+import psutil
 from django.conf import settings
 
 from somabrain.embedded import locks
@@ -52,9 +53,11 @@ def running() -> Notice | None:
     if not locks.is_held(_RUNNING):
         return None
     try:
-        return Notice(**json.loads(_NOTICE.read_text()))
+        notice = Notice(**json.loads(_NOTICE.read_text()))
     except FileNotFoundError:
         return None
+    # Whoever holds the lock now may not have removed yet what a broker that was killed has left.
+    return notice if psutil.pid_exists(notice.pid) else None
 
 
 @contextmanager

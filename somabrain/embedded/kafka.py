@@ -233,10 +233,14 @@ def start(
     return broker
 
 
+def libraries() -> Path:
+    """Where Kafka's jars are, fetched if need be. Raises `MissingProgram` when they are neither here nor can be."""
+    return maven.jars(f"org.apache.kafka:kafka_2.13:{VERSION}", _LOGGER, name=f"kafka-{VERSION}")
+
+
 def _java(*arguments: str | Path) -> list[str]:
     java = maven.program("java", package="default-jre-headless")
-    libs = maven.jars(f"org.apache.kafka:kafka_2.13:{VERSION}", _LOGGER, name=f"kafka-{VERSION}")
-    return [java, *_JVM, "-cp", str(libs / "*"), *map(str, arguments)]
+    return [java, *_JVM, "-cp", str(libraries() / "*"), *map(str, arguments)]
 
 
 def _draw_cluster_id() -> str:

@@ -2,7 +2,7 @@
 
 A program stands in a session of its own, which its children keep even where they leave the process group or
 lose their parent. A watcher reads a pipe; when the pipe's other end is gone, so is the owner, and the watcher
-kills the whole session.
+kills the whole session. The program does not begin before it has a watcher.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from somabrain.embedded.paths import CHECKOUT
 
 # The kernel's idea of when it booted, from which this time is counted, moves with the clock.
 _CLOCK_SECONDS = 2
+# Becomes the program at a line, and ends without one.
+_GATE = ("/bin/sh", "-c", 'read -r line && exec "$@" < /dev/null', "sh")
 
 
 class Leashed:
@@ -31,10 +33,10 @@ class Leashed:
         self.log = log
         with log.open("ab") as output:
             self._program = subprocess.Popen(  # noqa: S603  as safe as our caller's command
-                [str(part) for part in command],
+                [*_GATE, *(str(part) for part in command)],
                 cwd=CHECKOUT,
                 env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -47,6 +49,7 @@ class Leashed:
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
+        self._begin()
 
     @property
     def pid(self) -> int:
@@ -86,6 +89,11 @@ class Leashed:
         if self._watcher.stdin is not None:
             self._watcher.stdin.close()
         self._watcher.wait()
+
+    def _begin(self) -> None:
+        if self._program.stdin is not None:
+            with suppress(BrokenPipeError), self._program.stdin as gate:
+                gate.write(b"\n")
 
 
 def _session(leader: int, *, began: float) -> list[psutil.Process]:

@@ -18,6 +18,8 @@ import pytest
 from somabrain.embedded.paths import CHECKOUT
 from tests.support.processes import clean_environment
 
+# The first start of PostgreSQL in a checkout is among it.
+HANG_SECONDS = 240
 _CODE = ("somabrain", "outbox", "circuits")
 
 
@@ -45,7 +47,7 @@ class Checkout:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A Python process, and what became of it."""
         process = self.start(*arguments)
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=HANG_SECONDS)
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
     def postgres(self) -> list[psutil.Process]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 
@@ -17,6 +18,15 @@ os.environ["KAFKA_LINGER_MS"] = "7"
 import json
 from somabrain.embedded import broker
 print(json.dumps(broker.client_config()))
+"""
+
+
+BELIEVE = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "somabrain.settings"
+from somabrain.embedded import broker, locks
+held = locks.take(broker._RUNNING)
+print(broker.running())
 """
 
 
@@ -41,10 +51,11 @@ def test_others_find_the_broker_and_can_use_it(checkout: Checkout) -> None:
 
 
 def test_a_topic_is_refused_for_a_while(checkout: Checkout) -> None:
-    broker = checkout.start("manage.py", "mock_broker", "--refuse", "closed", "--refuse-seconds", "10")
+    broker = checkout.start("manage.py", "mock_broker", "--refuse", "closed", "--refuse-seconds", "5")
     assert broker.stdout is not None
-    assert broker.stdout.readline()
-    producer = Producer(json.loads(checkout.run("-c", FIND).stdout))
+    address = re.search(r"127\.0\.0\.1:\d+", broker.stdout.readline())
+    assert address is not None
+    producer = Producer({"bootstrap.servers": address[0]})
 
     def code(topic: str) -> int:
         error = producer.list_topics(topic, timeout=30).topics[topic].error
@@ -74,6 +85,7 @@ def test_the_address_of_a_killed_broker_is_not_believed(checkout: Checkout) -> N
     broker.communicate()
     assert (checkout.path / ".cache/broker/notice.json").exists()
     assert "No broker runs" in checkout.run("-c", FIND).stderr
+    assert checkout.run("-c", BELIEVE).stdout == "None\n", "nor while the next one starts"
     _, words = start(checkout)
     assert json.loads(checkout.run("-c", FIND).stdout)["bootstrap.servers"] in words
 

@@ -14,6 +14,7 @@ import pytest
 
 from somabrain.embedded.leash import Leashed
 from somabrain.embedded.paths import CHECKOUT
+from tests.support.waiting import wait_until
 
 # A program whose child leaves the process group, and that says who both are.
 FAMILY = """
@@ -29,7 +30,24 @@ import os, sys, time
 from pathlib import Path
 from somabrain.embedded.leash import Leashed
 Leashed([sys.executable, "-c", {FAMILY!r}], log=Path(sys.argv[1]), environment=os.environ)
+Path(sys.argv[2]).touch()
 time.sleep(600)
+"""
+
+# An owner that is killed when its program is there, and the watcher is not yet.
+KILLED_EARLY = f"""
+import os, signal, subprocess, sys
+from pathlib import Path
+from somabrain.embedded.leash import Leashed
+popen = subprocess.Popen
+def start(*arguments, **options):
+    if "somabrain.embedded.leash" in arguments[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    program = popen(*arguments, **options)
+    Path(sys.argv[2]).write_text(f"{{program.pid}}")
+    return program
+subprocess.Popen = start
+Leashed([sys.executable, "-c", {FAMILY!r}], log=Path(sys.argv[1]), environment=os.environ)
 """
 
 
@@ -83,15 +101,24 @@ def test_killing_takes_orphans(start: Callable[[str], Leashed], tmp_path: Path) 
 
 
 def test_a_program_goes_with_an_owner_that_is_killed(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(log)], cwd=CHECKOUT)
+    log, leashed = tmp_path / "log", tmp_path / "leashed"
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(log), str(leashed)], cwd=CHECKOUT)
     processes = family(log)
+    wait_until(leashed.exists)
     owner.kill()
     owner.wait()
     deadline = time.monotonic() + 60
     while any(runs(pid) for pid in processes):
         assert time.monotonic() < deadline, "the program outlives its owner"
         time.sleep(0.02)
+
+
+def test_a_program_without_a_watcher_does_not_begin(tmp_path: Path) -> None:
+    log, pid = tmp_path / "log", tmp_path / "pid"
+    owner = subprocess.run([sys.executable, "-c", KILLED_EARLY, str(log), str(pid)], cwd=CHECKOUT)
+    assert owner.returncode == -signal.SIGKILL
+    wait_until(lambda: not runs(int(pid.read_text())))
+    assert log.read_text() == ""
 
 
 def test_the_exit_code_is_the_programs_own(start: Callable[[str], Leashed]) -> None:
