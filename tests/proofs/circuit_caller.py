@@ -18,9 +18,9 @@ _REST_SECONDS = 0.001
 
 
 def main(tenant_id: str, name: str, how: str, stop: str, *rest: str) -> None:
-    """`how` the calls end: fail, succeed, ignore, hang, or late; `rest`: seconds that a late one takes, and seconds by
-    which this host's clock is wrong."""
-    late, wrong_by = (float(each) for each in (*rest, "0", "0")[:2])
+    """`how` the calls end: fail, succeed, ignore, hang, or late, which is once there is a file of that ending; `rest`:
+    seconds by which this host's clock is wrong."""
+    wrong_by = float((*rest, "0")[0])
     now = time.time
     wrong_clock.install(wrong_by=wrong_by)
     import django
@@ -34,7 +34,7 @@ def main(tenant_id: str, name: str, how: str, stop: str, *rest: str) -> None:
         "succeed": lambda call: None,
         "ignore": lambda call: call.ignore(),
         "hang": lambda call: time.sleep(HANG_SECONDS),
-        "late": lambda call: time.sleep(late),
+        "late": lambda call: _wait_for(Path(f"{stop}.late")),
     }
     circuit = Circuit(tenant_id=tenant_id, name=name)
     _say("ready")
@@ -47,6 +47,11 @@ def main(tenant_id: str, name: str, how: str, stop: str, *rest: str) -> None:
             time.sleep(_REST_SECONDS)
         except CircuitOpen as refused:
             time.sleep(min(refused.retry_after, _MOST_PAUSE_SECONDS))
+
+
+def _wait_for(file: Path) -> None:
+    while not file.exists():
+        time.sleep(_REST_SECONDS)
 
 
 def _say(line: str) -> None:

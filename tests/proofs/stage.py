@@ -87,11 +87,11 @@ class Stage:
 
     def _holders(self) -> list[tuple[ManageProcess, tuple[str, ...]]]:
         """Relays that hold lanes, and which."""
-        pids = dict(OutboxRelay.objects.values_list("pk", "pid"))
-        lanes: dict[int | None, list[str]] = defaultdict(list)
+        ids = dict(OutboxRelay.objects.values_list("pid", "pk"))
+        lanes: dict[uuid.UUID | None, list[str]] = defaultdict(list)
         for tenant, owner in OutboxLane.objects.filter(owner__isnull=False).values_list("tenant_id", "owner"):
-            lanes[pids.get(owner)].append(tenant)
-        return [(relay, tuple(lanes[relay.pid])) for relay in self.relays if relay.pid in lanes]
+            lanes[owner].append(tenant)
+        return [(relay, tuple(lanes[ids[relay.pid]])) for relay in self.relays if ids.get(relay.pid) in lanes]
 
     def stop_relays(self) -> None:
         """SIGTERM to all: each drains and ends with 0, and nothing stays held."""

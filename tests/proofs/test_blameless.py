@@ -90,7 +90,9 @@ def test_b4_an_outage_of_the_broker_is_nobodys_fault(open_room: OpenRoom) -> Non
         none("B4", "dead letters", OutboxEvent.objects.filter(status=EventStatus.FAILED).count()),
         none("B4", "attempts burned", attempts),
         most("B4", "first event after the broker answers, s", first, 1),
-        least("B4", "rate within ten seconds of its return, to that before", after.rate() / before.rate(), 0.9),
+        least(
+            "B4", "rate within ten seconds of its return, to that before", after.rate() / max(1e-9, before.rate()), 0.9
+        ),
     )
 
 
@@ -111,7 +113,7 @@ def test_b5_poison_is_one_events_trouble(open_room: OpenRoom) -> None:
     dead = list(OutboxEvent.objects.filter(status=EventStatus.FAILED).values_list("id", flat=True))
     judge(
         none("B5", "events given up beside the poisonous one", len(set(dead) ^ {poison})),
-        none("B5", "circuits that moved", TenantCircuit.objects.count()),
+        none("B5", "circuits that moved", TenantCircuit.objects.exclude(tenant_id="*").count()),
         none("B5", "attempts of others", OutboxAttempt.objects.exclude(event_id=poison).count()),
     )
 
@@ -155,6 +157,7 @@ def test_b6_a_healthy_outbox_writes_nothing_to_circuits(
             "KAFKA_BOOTSTRAP_SERVERS": real_kafka.bootstrap_servers,
         }
         stage = Stage(environment=environment, start_manage=start_manage, directory=tmp_path / "writers")
+        create_topic(real_kafka, stage.topic)
         stage.seed(dict.fromkeys(TENANTS[:50], size(200, 2_000)))
         with connection.cursor() as cursor:
             cursor.execute("CREATE EXTENSION pg_stat_statements")

@@ -53,7 +53,7 @@ def test_f10_kills_lose_nothing_and_keep_the_order(stage: Stage) -> None:
     recoveries = [seconds for each in stage.orphaned for seconds in each.recoveries()]
     judge(
         *_of_kills(stage, verdict, batch_size=50),
-        least("F10", "lanes with work whose relay was killed", len(recoveries), 30, small=15),
+        least("F10", "lanes with work whose relay was killed", len(recoveries), 30, small=5),
         most("F10", "until the last of them was served again, s", max(recoveries, default=0.0), 2, small=30),
     )
 
@@ -128,7 +128,8 @@ def test_c3_a_relay_stopped_past_its_lease_changes_nothing_when_it_goes_on(stage
     freeze_before_a_settle(stage, frozen)
     began = time.monotonic()
     try:
-        lanes = OutboxLane.objects.filter(owner__isnull=False).count()
+        lanes = OutboxLane.objects.filter(owner__isnull=False).values_list("tenant_id", flat=True)
+        held = [f"lane {tenant} was taken over" for tenant in lanes]
         relay_id = OutboxRelay.objects.get(pid=frozen.pid).pk
         stage.start_relays(1)
         wait_until(lambda: not OutboxLane.objects.filter(owner=relay_id).exists())
@@ -138,7 +139,7 @@ def test_c3_a_relay_stopped_past_its_lease_changes_nothing_when_it_goes_on(stage
         events, rows = receipts(), lane_rows()
     finally:
         frozen.send(signal.SIGCONT)
-    wait_until(lambda: frozen.output().count("was taken over") == lanes, explain=frozen.output)
+    wait_until(lambda: all(line in frozen.output() for line in held), explain=frozen.output)
     assert lane_rows() == rows
     stage.seed({"another": 2_000})
     stage.wait_until_all_sent()

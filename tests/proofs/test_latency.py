@@ -138,6 +138,7 @@ def test_f1_quiet_tenants_beside_an_elephant(stage: Stage) -> None:
 @pytest.mark.timeout(300)
 def test_f15_an_open_transaction_holds_up_nobody_and_loses_nothing(stage: Stage) -> None:
     """Two transactions of one tenant: one stays open with an event in it while others commit."""
+    create_topic(stage.bootstrap_servers, stage.topic)
     stage.start_relays(2)
     with psycopg.connect(stage.environment["DATABASE_URL"]) as late:
         late.execute(
@@ -167,7 +168,7 @@ def test_f15_an_open_transaction_holds_up_nobody_and_loses_nothing(stage: Stage)
 
 def _commits(stage: Stage, *, seconds: float) -> list[float]:
     """How long each of many transactions with an event takes, in ms."""
-    took = []
+    took: list[float] = []
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         began = time.monotonic()

@@ -22,6 +22,7 @@ from somabrain.embedded import postgres
 from somabrain.embedded.cluster import USER, Cluster
 from somabrain.embedded.kafka import KafkaBroker
 from tests.conftest import StartManage
+from tests.proofs.room import create_topic
 from tests.proofs.sizes import size
 from tests.proofs.stage import Stage, sent
 from tests.proofs.verdicts import judge, least, most, none
@@ -66,6 +67,7 @@ def test_c1_a_broker_that_is_killed_under_load(
     environment = {**service_environment, "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
     stage = Stage(environment=environment, start_manage=start_manage, directory=tmp_path / "writers")
     apart = size(1, 5)
+    create_topic(broker, stage.topic)
     stage.seed(dict.fromkeys(TENANTS, size(8_000, 350_000)))
     stage.start_relays(2)
     wait_until(lambda: sent() > 0)
@@ -80,7 +82,7 @@ def test_c1_a_broker_that_is_killed_under_load(
             first.append((_settled_after(answered) or answered) - answered)
             if time.time() < answered + size(0, 10):
                 time.sleep(answered + size(0, 10) - time.time())
-            full.append(stage.wait_while_at_work(apart).rate() / before.rate())
+            full.append(stage.wait_while_at_work(apart).rate() / max(1e-9, before.rate()))
     stage.wait_until_all_sent(timeout=300)
     stage.stop_relays()
     verdict = stage.judge()

@@ -38,8 +38,8 @@ def test_f14_attempts_that_are_burned_keep_the_order(open_room: OpenRoom) -> Non
     room, broker = open_room(**ACLS)
     stage = room.stage
     broker.refuse(stage.topic)
-    stage.start_relays(8, **SETTINGS)
     stage.seed(TENANTS, keys=KEYS, payload_bytes=50)
+    stage.start_relays(8, **SETTINGS)
     for number in range(size(3, 12)):
         if number:
             broker.refuse(stage.topic)

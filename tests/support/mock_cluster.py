@@ -18,6 +18,8 @@ INIT_PRODUCER_ID = 22
 _PRODUCER = 0
 _REFUSED = "librdkafka refused to {}: error {}"
 
+_MOST_DELAYS = 400
+
 
 class MockCluster:
     """A cluster in memory. Faults hold until they are taken back or the cluster is closed.
@@ -80,9 +82,12 @@ class MockCluster:
 
     def delay_requests(self, *milliseconds: int, api: int = PRODUCE, broker: int = 1) -> None:
         """Let this broker answer the next requests of a kind so late, one each; what comes later waits behind."""
-        pairs = [c_int(number) for late in milliseconds for number in (0, late)]
         push = self._library.rd_kafka_mock_broker_push_request_error_rtts
-        self._do("delay requests", push(self._cluster, broker, api, len(milliseconds), *pairs))
+        # A call takes a thousand arguments; what is pushed comes after what was pushed before.
+        for at in range(0, len(milliseconds), _MOST_DELAYS):
+            some = milliseconds[at : at + _MOST_DELAYS]
+            pairs = [c_int(number) for late in some for number in (0, late)]
+            self._do("delay requests", push(self._cluster, broker, api, len(some), *pairs))
 
     def pending_failures(self, *, api: int = PRODUCE, broker: int = 1) -> int:
         """How many errors and delays pushed for this broker alone still wait for a request."""
