@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +26,7 @@ from somabrain.embedded import kafka, postgres
 from somabrain.embedded.cluster import Cluster
 from somabrain.embedded.kafka import KafkaBroker
 from somabrain.embedded.paths import CACHE
-from tests.support import database, leftovers, postgres15
+from tests.support import database, downloads, leftovers, postgres15
 from tests.support.mock_cluster import MockCluster
 from tests.support.need import need
 from tests.support.processes import ManageProcess
@@ -47,6 +48,13 @@ def pytest_configure() -> None:
     """A shell's background jobs ignore SIGINT, and so would every process that a test starts and interrupts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before a run of all tests, by the one process that starts the others. A few tests fetch what they need."""
+    everything = os.environ.get("CI") or session.config.getoption("numprocesses", None)
+    if everything and not hasattr(session.config, "workerinput"):
+        downloads.fetch()
 
 
 @pytest.hookimpl(trylast=True)
@@ -84,6 +92,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
     """What a session or thread of its own commits is not undone with a test's transaction, and the next finds it."""
     result = yield
+    for thread in threading.enumerate():
+        # It counts for whoever looked at figures that were old, and writes when it has.
+        if thread.name == "outbox-count":
+            thread.join(60)
     if (nextitem is None or nextitem.path != item.path) and (left := leftovers.remove()):
         pytest.fail(f"{item.path.name} leaves rows behind in {', '.join(left)}; mark what commits transaction=True")
     return result

@@ -32,7 +32,8 @@ def ann(db: None) -> User:
 def page(open_page: OpenPage, ann: User) -> Iterator[Page]:
     """The overview, whose time goes on when a test says so."""
     page = open_page(ann)
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(1_000)
     page.goto(OVERVIEW)
     expect(state(page)).to_contain_text("Refreshed every 15 s.")
     yield page

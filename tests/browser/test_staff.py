@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from circuits.models import StaffTenantScope, TenantCircuit
 from outbox.api import enqueue
-from outbox.models import EventStatus, OperatorAction, OutboxEvent
+from outbox.models import EventStatus, OperatorAction, OutboxEvent, OutboxLane
 from tests.browser.conftest import OpenPage
 from tests.browser.service import Service
 from tests.support.waiting import wait_until
@@ -62,6 +62,11 @@ def status(event_id: int) -> str:
 
 def wait_until_sent(event_id: int) -> None:
     wait_until(lambda: status(event_id) == EventStatus.SENT)
+
+
+def is_held(tenant: str) -> bool:
+    """Whether a relay has the tenant's lane."""
+    return OutboxLane.objects.filter(tenant_id=tenant, owner__isnull=False).exists()
 
 
 def tenant_page(tenant: str) -> str:
@@ -118,6 +123,8 @@ def test_a_tenant_is_paused_and_resumed(open_page: OpenPage, ann: User, working:
     page.get_by_role("link", name="Pause ...").click()
     confirm(page, "Pause", reason="their consumer is down")
     expect(page.get_by_text("Paused by ann")).to_be_visible()
+    # Until a relay lets go of a lane, the pause is not its business.
+    wait_until(lambda: not is_held("stopped"))
     held = publish("stopped")
     wait_until_sent(publish("somebody-else"))
     assert status(held) == EventStatus.PENDING

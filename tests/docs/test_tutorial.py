@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
-import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -21,6 +19,7 @@ from tests.docs.pages import DOCS, Block, blocks
 from tests.support import projects
 from tests.support.mock_cluster import MockCluster
 from tests.support.processes import clean_environment
+from tests.support.waiting import wait_until
 
 HANG_SECONDS = 120
 # What the test has done already, or does in another way.
@@ -33,9 +32,8 @@ class Reader:
     def __init__(self, directory: Path, *, database: str, broker: str) -> None:
         self._directory = directory
         self._database = database
-        self._port = _free_port()
         self._own = {"127.0.0.1:9092": broker, '"NAME": "shop"': f'"NAME": "{database}"'}
-        self._environment = {**clean_environment(), **projects.libpq()}
+        self._environment = {**clean_environment(), **projects.libpq(), "PYTHONUNBUFFERED": "1"}
         self._started = ExitStack()
         self._printed = ""
         self._commands: dict[str, Callable[[str], None]] = {
@@ -95,21 +93,19 @@ class Reader:
         self._started.callback(process.stop, timeout=HANG_SECONDS)
 
     def _serve(self, line: str) -> None:
-        self._start(f"{line} 127.0.0.1:{self._port} --noreload")
+        self._start(f"{line} 127.0.0.1:0 --noreload")
 
     def _ask(self, line: str) -> None:
         _, _, body, url = shlex.split(line)
-        request = Request(url.replace(":8000", f":{self._port}"), data=body.encode())  # noqa: S310  loopback
-        deadline = time.monotonic() + HANG_SECONDS
-        while True:
-            try:
-                with urlopen(request, timeout=HANG_SECONDS) as answer:  # noqa: S310
-                    self.answer = json.load(answer)
-                return
-            except URLError as error:
-                if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        wait_until(self._port, timeout=HANG_SECONDS)
+        request = Request(url.replace(":8000", f":{self._port()}"), data=body.encode())  # noqa: S310  loopback
+        with urlopen(request, timeout=HANG_SECONDS) as answer:  # noqa: S310
+            self.answer = json.load(answer)
+
+    def _port(self) -> str:
+        """The web server's, which says so once it listens."""
+        found = _ADDRESS.search((self._directory / "runserver.log").read_text())
+        return found[1] if found else ""
 
     def _create_database(self, line: str) -> None:
         self._started.enter_context(projects.database(self._database))
@@ -128,10 +124,5 @@ def test_whoever_does_what_the_tutorial_says_sees_what_it_says(reader: Reader) -
     assert reader.answer == {"order": 1, "event": 1}
 
 
+_ADDRESS = re.compile(r"server at http://127\.0\.0\.1:(\d+)/")
 _IN_DIRECTORY = "import os, sys; os.chdir(sys.argv[1]); os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

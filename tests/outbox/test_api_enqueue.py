@@ -127,7 +127,7 @@ def test_an_event_that_is_due_already_is_pending() -> None:
 
 def test_the_databases_clock_decides_what_is_due_and_not_the_hosts() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp() + interval '1 second'")
+        cursor.execute("SELECT statement_timestamp() + interval '1 minute'")
         (soon,) = cursor.fetchone() or (None,)
     enqueue_order(available_at=soon)
     assert OutboxEvent.objects.get().status == EventStatus.SCHEDULED

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 
 import psycopg
 import pytest
@@ -251,7 +252,14 @@ def test_a_count_stands_though_the_minute_cannot_be_written(
     tables.add("k")
     counted(tables, session)
     tables.add("k")
-    monkeypatch.setattr(counting, "STATEMENT_SECONDS", 0.1)
+    add = counting._Counter._add_to_series
+
+    def add_impatiently(counter: counting._Counter, taken_at: datetime | None) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(counting, "STATEMENT_SECONDS", 0.1)
+            add(counter, taken_at)
+
+    monkeypatch.setattr(counting._Counter, "_add_to_series", add_impatiently)
     with open_session("default", name="holds") as holding, holding.transaction():
         holding.execute("LOCK TABLE outbox_minutes IN ACCESS EXCLUSIVE MODE")
         assert counted(tables, session) == {"acme": 2}

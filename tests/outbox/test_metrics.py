@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from prometheus_client import CollectorRegistry
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from circuits import scraping
 from circuits.names import OTHER_TENANTS
@@ -181,7 +181,8 @@ def test_a_task_queue_outside_of_the_database_is_not_told(monkeypatch: pytest.Mo
 
 
 @pytest.mark.django_db(transaction=True)
-def test_only_relays_that_live_are_counted() -> None:
+def test_only_relays_that_live_are_counted(settings: Settings) -> None:
+    settings.OUTBOX_LEASE_SECONDS = 60
     OutboxRelay.objects.create(host="a", pid=1, version="1")
     dead = OutboxRelay.objects.create(host="b", pid=2, version="1")
     OutboxRelay.objects.filter(pk=dead.pk).update(heartbeat_at=Now() - timedelta(minutes=5))
@@ -227,7 +228,7 @@ def test_a_failed_look_leaves_the_last_figures_and_is_not_repeated_at_once(
     clock.now = 10
     assert values(collector, "outbox_scrape_success") == {"": 0}
     assert values(collector, "outbox_pending") == {"acme": 1}
-    assert len(caplog.records) == 1
+    assert len([each for each in caplog.records if each.name == scraping.__name__]) == 1
 
 
 def test_a_first_look_that_fails_says_so(broken: None) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from pytest_django import DjangoDbBlocker
 
 from outbox import counting, sql
 from outbox.models import OutboxEvent
 from outbox.relay import session
 from tests.support.plans import application_plan, plan
+from tests.support.waiting import wait_until
 
 # Without the mark there would be no test database, and the rows would end in the developer's.
 pytestmark = pytest.mark.django_db
@@ -43,11 +45,21 @@ def database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
         cursor.execute(_SEED, [EVENTS])
         cursor.execute("INSERT INTO outbox_lanes (tenant_id, floor) SELECT unnest(%s::text[]), '2000-01-01'", [TENANTS])
         cursor.execute("VACUUM (ANALYZE) outbox_events, outbox_lanes")
+        wait_until(lambda: vacuumed(cursor))
         relay = session.connect("plans")
         yield relay
         relay.close()
         cursor.execute("TRUNCATE outbox_events, outbox_lanes CASCADE")
         connection.close()
+
+
+def vacuumed(cursor: CursorWrapper) -> bool:
+    """Whether nearly all of the table is known to be visible: a vacuum passes over what some session may still see, and
+    over pages that are there before anything is on them.
+    """
+    cursor.execute("VACUUM outbox_events")
+    cursor.execute("SELECT relallvisible > 0.9 * relpages FROM pg_class WHERE relname = 'outbox_events'")
+    return bool((cursor.fetchone() or (False,))[0])
 
 
 def lanes(*, quota: int) -> dict[str, Any]:

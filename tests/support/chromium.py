@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from somabrain.embedded.errors import MissingProgram
 
+_HANG_SECONDS = 120
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _QUIET = (
     "--disable-gpu",
@@ -38,7 +39,9 @@ def running(path: str) -> Iterator[Browser]:
     """A browser without a window, closed at the end of the block."""
     with sync_playwright() as playwright:
         # Under root, as in most containers, it has no sandbox; it opens nothing but our own pages.
-        browser = playwright.chromium.launch(executable_path=path, chromium_sandbox=False, args=list(_QUIET))
+        browser = playwright.chromium.launch(
+            executable_path=path, chromium_sandbox=False, args=list(_QUIET), timeout=_HANG_SECONDS * 1_000
+        )
         try:
             yield browser
         finally:

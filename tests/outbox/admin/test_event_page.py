@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client, RequestFactory
-from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from circuits.models import StaffTenantScope
 from outbox.kafka import shell
 from outbox.models import OperatorAction, OutboxAttempt, OutboxEvent
 from outbox.operations import audit
+from outbox.operations.listing import database_now
 from tests.outbox.operations.rows import event, failed
 
 pytestmark = pytest.mark.django_db
@@ -57,10 +58,11 @@ def reveal(staff: Client, row: OutboxEvent, reason: str = "ticket 17") -> Any:
 
 
 def test_what_happened_stands_in_a_timeline(staff: Client) -> None:
-    row = failed(created_at=timezone.now())
+    now = database_now()
+    row = failed(created_at=now - timedelta(minutes=1))
     OutboxAttempt.objects.create(event=row, relay_id="0" * 32, error_class="topic", code=3, message="No <topic>")
     OutboxEvent.objects.filter(pk=row.pk).update(
-        status="sent", sent_at=timezone.now(), kafka_partition=2, kafka_offset=9
+        status="sent", sent_at=now + timedelta(minutes=1), kafka_partition=2, kafka_offset=9
     )
     text = page(staff, row)
     assert [text.index(each) for each in ("enqueued", "attempt failed", "Partition 2, offset 9")] == sorted(

@@ -30,7 +30,7 @@ SEEN_BY = {"index": "/admin/", "page": OVERVIEW, "fragment": FIGURES}
 def count(*tenants: str, pending: int = 3) -> None:
     """As if all had just been counted."""
     now = timezone.now()
-    old = now - timedelta(seconds=200)
+    old = now - timedelta(hours=3, minutes=20, seconds=30)
     TenantBacklog.objects.bulk_create(
         TenantBacklog(tenant_id=each, pending=pending, oldest_pending_at=old, failed=1, taken_at=now)
         for each in tenants
@@ -69,7 +69,7 @@ def test_figures_tenants_and_relays_are_seen_at_a_glance(staff: Client, path: st
     )
     OutboxRelay.objects.create(host="host-1", pid=17, version="0.1.0", rate=1_240)
     page = staff.get(path).text
-    for figure in ("38,000", "3 min 20 s", "1,240 events/s", "1/1", "host-1"):
+    for figure in ("38,000", "3 h 20 min", "1,240 events/s", "1/1", "host-1"):
         assert figure in page
     assert page.index("tenant-acme") < page.index("tenant-globex")
     assert inline(page) == []

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -23,10 +24,21 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a new process, which has as long as it takes to read the limits."""
-    monkeypatch.setattr(admission, "_gates", {})
+def nothing_known(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a new process, which has as long as it takes to read the limits. Its threads end before its tables do."""
+    gates: dict[str, admission._Gate] = {}
+    over = threading.Event()
+    monkeypatch.setattr(admission, "_gates", gates)
     monkeypatch.setattr(admission, "WAIT_SECONDS", 60)
+    monkeypatch.setattr(admission, "time", SimpleNamespace(monotonic=time.monotonic, sleep=over.wait))
+    yield
+    for each in gates.values():
+        each.used = False
+    over.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("outbox-admission"):
+            thread.join(60)
+            assert not thread.is_alive()
 
 
 def count(tables: Tables) -> None:
@@ -131,6 +143,7 @@ def test_the_callers_connection_has_nothing_to_do_with_it(
 
 
 def test_once_known_nobody_waits_and_nothing_is_started(full: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "GRACE_SECONDS", 60)
     assert is_refused()
 
     def fail(tenant_id: str | None) -> Any:
@@ -223,7 +236,7 @@ def test_what_cannot_be_read_refuses_nobody_and_is_said_once(
     for _ in range(3):
         assert not is_refused()
         expire()
-    (record,) = caplog.records
+    (record,) = [each for each in caplog.records if each.name == admission.__name__]
     assert record.levelno == logging.WARNING
     assert record.getMessage() == ("Backlog limits cannot be read now, every event is admitted: too many connections")
 

@@ -70,7 +70,7 @@ def make_sender() -> Iterator[MakeSender]:
             isolate: bool = False,
             warm: bool = True,
             delivery_timeout: float = 3.0,
-            message_timeout: float = 4.5,
+            message_timeout: float = HANG_SECONDS,
             **more: Any,
         ) -> Reports:
             base = {"bootstrap.servers": servers, **{name.replace("_", "."): more[name] for name in more}}

@@ -31,6 +31,7 @@ def settled(settings: Settings, mock_cluster: MockCluster, monkeypatch: pytest.M
     """A broker, a relay, and a count that is made whenever it is asked for."""
     settings.OUTBOX_KAFKA_CONFIG = {"bootstrap.servers": mock_cluster.bootstrap_servers, "log_level": 0}
     settings.OUTBOX_BACKLOG_SECONDS = 0.01
+    settings.OUTBOX_LEASE_SECONDS = 600
     monkeypatch.setattr("outbox.operations.check.FRESH", timedelta(0))
     OutboxRelay.objects.create(host="a", pid=1, version=outbox.__version__, rate=10)
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from outbox.models import OutboxEvent
 from outbox.operations import dead_letters
 from outbox.operations.dead_letters import MOST_GROUPS, groups
-from outbox.operations.quick import quick
-from tests.support.plans import Plan
 
 pytestmark = pytest.mark.django_db
 
@@ -64,16 +60,3 @@ def test_without_dead_letters_there_is_no_group() -> None:
     OutboxEvent.objects.all().delete()
     found = groups(tenants=["acme"])
     assert (found.by_topic.groups, found.by_topic.more, found.by_topic.is_cut) == ((), False, False)
-
-
-@pytest.mark.parametrize("tenants", [None, ["acme"]], ids=["all", "scoped"])
-def test_many_names_are_looked_at_by_index_as_often_as_there_are_names(tenants: list[str] | None) -> None:
-    with CaptureQueriesContext(connection) as queries:
-        groups(tenants=tenants)
-    asked = [each["sql"] for each in queries if "WITH RECURSIVE" in each["sql"]]
-    with quick("default"), connection.cursor() as cursor:
-        plans = [Plan(cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {each}").fetchone()[0]) for each in asked]
-    assert [plan.scans() for plan in plans] == [[], []]
-    assert plans[0].indexes == {"ix_outbox_dead_letter_class"}
-    assert plans[1].indexes == {"ix_outbox_dead_letter_topic"}
-    assert max(plan.rows_read() for plan in plans) <= 1.1 * FOREIGN

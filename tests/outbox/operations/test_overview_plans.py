@@ -66,6 +66,7 @@ FROM generate_series(0, %(minutes)s / 2 - 1) n, (VALUES (1), (15)) AS s (step)
 def rows(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         assert connection.settings_dict["NAME"].startswith("test_")
+        cursor.execute(f"TRUNCATE {TABLES} CASCADE")
         cursor.execute(_SEED, {"events": EVENTS, "tenants": TENANTS, "minutes": MINUTES})
         cursor.execute(f"VACUUM (ANALYZE) {TABLES}")
         yield

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -126,6 +127,15 @@ class Tables:
         return [row["pid"] for row in rows]
 
 
+def is_leased_since(tables: Tables, before: datetime) -> bool:
+    """Whether the only lane's lease of five seconds was given between then and now."""
+    until = (
+        "SELECT leased_until BETWEEN %(before)s + interval '5 s' AND clock_timestamp() + interval '5 s'"
+        " FROM outbox_lanes"
+    )
+    return bool(tables.one(until, before=before))
+
+
 def another_session() -> psycopg.Connection[Any]:
     params = django_connection.get_connection_params()
     for name in ("cursor_factory", "context", "prepare_threshold"):
@@ -167,6 +177,12 @@ def session(tables: Tables) -> Iterator[Connection]:
 MakeRelay = Callable[..., "Driver"]
 
 
+def end(relay: Relay) -> None:
+    """Nothing of it is written any more when the tables are emptied."""
+    relay.abandon()
+    relay.steering.desk.close()
+
+
 @pytest.fixture
 def make_relay(tables: Tables, mock_cluster: MockCluster, settings: Settings) -> Iterator[MakeRelay]:
     """A relay on the mock cluster that does nothing by itself; arguments are settings of the outbox."""
@@ -177,7 +193,7 @@ def make_relay(tables: Tables, mock_cluster: MockCluster, settings: Settings) ->
             for name, value in values.items():
                 setattr(settings, f"OUTBOX_{name.upper()}", value)
             relay = Relay()
-            made.callback(relay.abandon)
+            made.callback(end, relay)
             relay._senders.main.warm()
             return Driver(relay)
 

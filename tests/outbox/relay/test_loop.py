@@ -97,7 +97,7 @@ def test_a_round_does_not_wait_for_late_reports_and_neither_does_another_lane(
 
 
 def test_a_round_is_fetched_and_produced_while_the_one_before_is_settled(make_relay: MakeRelay, tables: Tables) -> None:
-    driver = make_relay(batch_size=50, **PATIENT)
+    driver = make_relay(batch_size=50, round_seconds=5, **PATIENT)
     driver.learn("news")
     tables.add_many(100)
     seen = []
@@ -107,7 +107,7 @@ def test_a_round_is_fetched_and_produced_while_the_one_before_is_settled(make_re
             if len(produced) == 1:
                 lock_lanes(blocker)
             elif len(produced) == 100:
-                seen.append((driver.steering.settling, tables.count("sent")))
+                seen.append((driver.steering.pipeline.behind, tables.count("sent")))
                 blocker.execute("COMMIT")
 
         driver.tap(at)
@@ -167,15 +167,15 @@ def test_receipts_of_reports_that_come_during_a_settle_are_stored_with_the_next(
     with MockCluster(brokers=2) as cluster:
         cluster.lead("near", broker=1)
         cluster.lead("far", broker=2)
-        cluster.round_trip(300, broker=2)
         driver = make_relay(kafka_config={"bootstrap.servers": cluster.bootstrap_servers, "log_level": 0}, **PATIENT)
         driver.learn("near", "far")
+        cluster.round_trip(2_000, broker=2)
         for number in range(20):
             tables.add(f"key-{number}", topic="near" if number % 2 else "far")
         with another_session() as blocker:
             driver.tap(lambda produced: None if blocker.info.transaction_status else lock_lanes(blocker))
             driver.until(lambda: driver.steering.settling)
-            assert driver.lane().outstanding == 10
+            assert 10 <= driver.lane().outstanding < 20
             while driver.lane().outstanding:
                 driver.relay._senders.wait(0.01)
             assert driver.steering.settling
@@ -301,7 +301,7 @@ def test_until_empty_looks_behind_the_floors(make_relay: MakeRelay, tables: Tabl
 def test_until_empty_does_not_believe_a_search_from_before_the_last_work(make_relay: MakeRelay, tables: Tables) -> None:
     driver = make_relay(scan_seconds=600)
     driver.steering.watcher.search_thoroughly()
-    wait_until(lambda: any(isinstance(news, Found) and news.complete for news in driver.steering.watcher._news))
+    wait_until(lambda: any(isinstance(news, Found) and news.complete for news in list(driver.steering.watcher._news)))
     driver.steering.hear(0.0)
     assert driver.steering.searched is not None
     tables.add("a")

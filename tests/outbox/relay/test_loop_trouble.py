@@ -16,6 +16,7 @@ from tests.outbox.relay.conftest import PATIENT, Clock, Driver, MakeRelay, Table
 from tests.support.mock_cluster import MockCluster
 from tests.support.waiting import wait_until
 
+SESSIONS = {"rounds", "settle", "watch", "listen"}
 OVERDUE_SECONDS = PATIENT["delivery_timeout_seconds"] + 1
 
 
@@ -199,16 +200,18 @@ def test_a_producer_that_cannot_go_on_ends_the_relay_and_the_next_one_loses_noth
     assert {event.event_id for event in consumed(mock_cluster, topic="near")} == set(ids)
 
 
-@pytest.mark.parametrize("session", ["rounds", "settle", "watch", "listen"])
+@pytest.mark.parametrize("session", sorted(SESSIONS))
 def test_a_relay_that_lost_a_session_purges_before_it_lets_its_lanes_go(
     session: str, driver: Driver, make_relay: MakeRelay, tables: Tables, mock_cluster: MockCluster
 ) -> None:
     """From then on nothing of it is delivered, for its lanes may be another relay's."""
     (stuck,) = get_stuck(driver, tables, mock_cluster, "a")
+    wait_until(lambda: all(len(tables.sessions_of_relays(name)) == 1 for name in SESSIONS))
     (pid,) = tables.sessions_of_relays(session)
     tables.execute("SELECT pg_terminate_backend(%(pid)s)", pid=pid)
     with pytest.raises(psycopg.OperationalError):
         driver.until(lambda: False)
+    wait_until(lambda: not tables.sessions_of_relays(session))
     sessions_at_purge = []
     purge = driver.relay._senders.main.purge_and_close
 
@@ -218,7 +221,7 @@ def test_a_relay_that_lost_a_session_purges_before_it_lets_its_lanes_go(
 
     driver.relay._senders.main.purge_and_close = purge_and_tell  # type: ignore[method-assign]
     driver.relay.abandon()
-    assert sessions_at_purge == [{"rounds", "settle", "watch", "listen"} - {session}]
+    assert sessions_at_purge == [SESSIONS - {session}]
     wait_until(lambda: not relay_sessions(tables))
     mock_cluster.broker_up(2)
     make_relay().until(lambda: tables.statuses(stuck) == ["sent"])
@@ -226,4 +229,4 @@ def test_a_relay_that_lost_a_session_purges_before_it_lets_its_lanes_go(
 
 
 def relay_sessions(tables: Tables) -> set[str]:
-    return {name for name in ("rounds", "settle", "watch", "listen") if tables.sessions_of_relays(name)}
+    return {name for name in SESSIONS if tables.sessions_of_relays(name)}

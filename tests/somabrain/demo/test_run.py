@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
@@ -21,6 +22,7 @@ from somabrain.embedded.paths import CACHE
 from tests.conftest import StartManage
 from tests.somabrain.embedded.conftest import Checkout
 from tests.support.processes import clean_environment
+from tests.support.waiting import wait_until
 
 HANG_SECONDS = 120
 
@@ -46,6 +48,22 @@ def living(checkout: Checkout) -> list[psutil.Process]:
     return found
 
 
+def left_running(checkout: Checkout) -> list[psutil.Process]:
+    """What is at work here for good: PostgreSQL's keeper ends when it has seen the end of its last user."""
+    wait_until(lambda: not running(checkout, "somabrain.embedded.keeper"), timeout=HANG_SECONDS)
+    return living(checkout)
+
+
+def running(checkout: Checkout, word: str) -> list[psutil.Process]:
+    """What is at work here with this word in its command."""
+    found = []
+    for process in living(checkout):
+        with suppress(psutil.Error):
+            if word in process.cmdline():
+                found.append(process)
+    return found
+
+
 @contextmanager
 def demo(checkout: Checkout, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The demo in a process group of its own, as a shell starts it."""
@@ -63,8 +81,25 @@ def demo(checkout: Checkout, *arguments: str) -> Iterator[subprocess.Popen[str]]
     finally:
         process.kill()
         for left in living(checkout):
-            left.kill()
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
         process.communicate()
+
+
+def get(address: str) -> str:
+    with urlopen(address, timeout=HANG_SECONDS) as answer:  # noqa: S310  the address is our own
+        return str(answer.read().decode())
+
+
+def answers(address: str) -> bool:
+    """Not before the web server has started."""
+    try:
+        get(address)
+    except URLError as error:
+        if not isinstance(error.reason, ConnectionRefusedError):
+            raise
+        return False
+    return True
 
 
 def wait_until_published(process: subprocess.Popen[str]) -> None:
@@ -85,7 +120,7 @@ def test_once_carries_every_webhook_to_the_mock_broker_and_leaves_nothing_runnin
     done = checkout.run("manage.py", "demo", "--once")
     assert done.returncode == 0, done.stdout + done.stderr
     assert holds(outcome(done.stdout))
-    assert living(checkout) == []
+    assert left_running(checkout) == []
 
 
 def test_once_carries_every_webhook_to_the_servers_that_it_is_given(
@@ -105,7 +140,7 @@ def test_once_carries_every_webhook_to_a_kafka_of_its_own(checkout: Checkout, re
     done = checkout.run("manage.py", "demo", "--once", "--kafka", "real")
     assert done.returncode == 0, done.stdout + done.stderr
     assert holds(outcome(done.stdout))
-    assert living(checkout) == []
+    assert left_running(checkout) == []
 
 
 @pytest.mark.parametrize(
@@ -118,7 +153,7 @@ def test_a_signal_stops_everything(checkout: Checkout, number: int, whole_group:
         (os.killpg if whole_group else os.kill)(process.pid, number)
         process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 0
-        assert living(checkout) == []
+        assert left_running(checkout) == []
 
 
 def test_the_circuit_of_a_refused_tenant_opens_and_closes_by_itself_in_the_live_line(checkout: Checkout) -> None:
@@ -137,7 +172,7 @@ def test_a_signal_while_everything_starts_leaves_nothing_behind(checkout: Checko
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 0
-        assert living(checkout) == []
+        assert left_running(checkout) == []
 
 
 def test_nothing_outlives_a_killed_demo(checkout: Checkout) -> None:
@@ -156,14 +191,14 @@ def test_the_demo_shows_the_admin_and_ends_with_it_and_says_so(checkout: Checkou
         assert words[words.index("user") + 1] == "demo,"
         assert len(words[words.index("password") + 1]) >= 16
         wait_until_published(process)
-        with urlopen(words[1]) as answer:  # noqa: S310  the address is our own
-            assert "Log in" in answer.read().decode()
-        web = next(each for each in living(checkout) if "runserver" in each.cmdline())
+        wait_until(lambda: answers(words[1]), timeout=HANG_SECONDS)
+        assert "Log in" in get(words[1])
+        (web,) = running(checkout, "runserver")
         web.kill()
         output, _ = process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 1
         assert "web has ended with -9" in output
-        assert living(checkout) == []
+        assert left_running(checkout) == []
 
 
 def test_a_broker_of_its_own_is_refused_beside_one_that_is_given(start_manage: StartManage) -> None:

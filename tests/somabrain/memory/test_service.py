@@ -468,8 +468,10 @@ def test_concurrent_writes_of_a_key_leave_the_newest(backend: HttpMemoryBackend,
     with sessions(4) as others:
         started = [other.start(service.remember, "tea", number) for number, other in enumerate(others * 5)]
         results = [each.result(60) for each in started]
-    newest = max(range(len(results)), key=lambda number: results[number].version)
-    assert memory.kept[("acme", "acme", "tea")] == (results[newest].version, newest)
+    newest = max(each.version for each in results)
+    # Two that have begun in the same microsecond are equally new.
+    winners = [(newest, number) for number, each in enumerate(results) if each.version == newest]
+    assert memory.kept[("acme", "acme", "tea")] in winners
 
 
 def test_health_says_how_the_memory_is(service: MemoryService, memory: MemoryServer) -> None:

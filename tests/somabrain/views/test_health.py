@@ -5,11 +5,14 @@ from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
+from outbox.kafka import metadata
 from tests.support.mock_cluster import MockCluster
 
 
 @pytest.fixture
-def broker(mock_cluster: MockCluster, settings: Settings) -> MockCluster:
+def broker(mock_cluster: MockCluster, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> MockCluster:
+    """It has all the time to answer that it needs."""
+    monkeypatch.setattr(metadata, "REQUEST_SECONDS", 30.0)
     settings.OUTBOX_KAFKA_CONFIG = {"bootstrap.servers": mock_cluster.bootstrap_servers}
     return mock_cluster
 
@@ -27,7 +30,10 @@ def test_ready_when_database_schema_and_broker_are_there(
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "problems": {}})
 
 
-def test_not_ready_without_a_broker(client: Client, transactional_db: None, broker: MockCluster) -> None:
+def test_not_ready_without_a_broker(
+    client: Client, transactional_db: None, broker: MockCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "REQUEST_SECONDS", 0.1)
     broker.broker_down()
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["problems"]) == (503, {"broker": "unreachable"})
