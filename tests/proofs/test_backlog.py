@@ -17,7 +17,7 @@ from outbox.relay.fetch import fetch
 from outbox.relay.session import Connection, connect, query
 from outbox.relay.tenure import Tenure
 from outbox.relay.watch import LAST_NAME
-from tests.proofs.sizes import size
+from tests.proofs.sizes import SLOW, size
 from tests.proofs.stage import Stage, forget_everything, sent
 from tests.proofs.verdicts import Claim, judge, least, most
 from tests.support.waiting import wait_until
@@ -132,8 +132,8 @@ def test_f12_an_open_transaction_hardly_slows_a_drain(stage: Stage) -> None:
     """The rate at the end of the time that it is held, against those before and after."""
     held = size(2, 60)
     apart = size(1, 10)
-    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(30_000, 420_000)))
-    stage.start_relays(2)
+    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(30_000, 650_000)))
+    stage.start_relays(2, **SLOW)
     wait_until(lambda: sent() > 0)
     before = stage.wait_while_at_work(apart)
     with pinned_snapshot(stage.environment["DATABASE_URL"], stage.topic):

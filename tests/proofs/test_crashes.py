@@ -12,7 +12,7 @@ from outbox import conf
 from outbox.models import OutboxLane, OutboxRelay
 from tests.proofs.freezing import freeze_before_a_settle, lane_rows, receipts
 from tests.proofs.history import Verdict
-from tests.proofs.sizes import size
+from tests.proofs.sizes import SLOW, size
 from tests.proofs.stage import Stage, all_sent, sent, until
 from tests.proofs.verdicts import Claim, judge, least, most, none
 from tests.proofs.writers import Load
@@ -100,7 +100,7 @@ def test_f11_eight_relays_and_one_lane_make_no_duplicates(stage: Stage) -> None:
 def test_c4_sigterm_in_the_middle_of_a_batch_drains(stage: Stage) -> None:
     """Both end with 0 and hold nothing, and what they leave is published once by the next."""
     stage.seed(dict.fromkeys(TENANTS, size(6_000, 30_000)))
-    stage.start_relays(2)
+    stage.start_relays(2, **SLOW)
     wait_until(lambda: sent() > 0)
     began = time.monotonic()
     stage.stop_relays()

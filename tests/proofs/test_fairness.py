@@ -13,7 +13,7 @@ from django.db.models import Max, Min
 
 from outbox.models import EventStatus, OutboxEvent, TenantPolicy
 from somabrain.embedded.leash import Leashed
-from tests.proofs.sizes import size
+from tests.proofs.sizes import SLOW, size
 from tests.proofs.stage import HANG_GUARD_SECONDS, Span, Stage, drained, forget_everything, sent
 from tests.proofs.verdicts import judge, least, most
 from tests.proofs.writers import Load
@@ -80,7 +80,7 @@ def test_f3_weights_are_kept_within_three_percent(stage: Stage) -> None:
     backlog = size(80_000, 400_000)
     TenantPolicy.objects.bulk_create(TenantPolicy(tenant_id=name, weight=weight) for name, weight in WEIGHTS.items())
     stage.seed(dict.fromkeys(WEIGHTS, backlog))
-    stage.start_relays(1)
+    stage.start_relays(1, **SLOW)
     wait_until(lambda: sent() > backlog)
     stage.stop_relays()
     published = {name: sent(name) for name in WEIGHTS}
@@ -167,13 +167,15 @@ def test_f13_idle_time_is_not_saved_up(stage: Stage) -> None:
     """A tenant that was served once and then idle while the others were served without pause, and then has a burst."""
     idle, seconds = size(1, 600), size(2, 5)
     stage.seed({"sleeper": 100} | dict.fromkeys(OTHERS, size(20_000, 50_000)))
-    stage.start_relays(2)
+    stage.start_relays(2, **SLOW)
     wait_until(lambda: sent("sleeper") == 100)
     # A backlog for so long would fill the disk.
     with stage.writing(Load(topic=stage.topic, tenants=dict.fromkeys(OTHERS, 1.0), events=5, rate=200), processes=1):
         stage.wait_while_at_work(idle)
-    stage.seed(dict.fromkeys(OTHERS, size(10_000, 100_000)), first=1_000_001)
-    stage.seed({"sleeper": size(20_000, 100_000)}, first=101)
+    # All at once, or some of the others would be done before it begins.
+    with transaction.atomic():
+        stage.seed(dict.fromkeys(OTHERS, size(15_000, 100_000)), first=1_000_001)
+        stage.seed({"sleeper": size(20_000, 100_000)}, first=101)
     wait_until(lambda: sent("sleeper") > 100)
     stage.wait_while_at_work(seconds)
     # What was saved up would be spent first of all, in less time than it takes to see that it has begun.

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from circuits.models import CircuitTransition
 from outbox.models import OutboxAttempt, OutboxEvent
 from somabrain.embedded.kafka import ACLS
 from tests.proofs.room import OpenRoom
 from tests.proofs.sizes import size
 from tests.proofs.stage import HANG_GUARD_SECONDS, all_sent, sent
-from tests.proofs.verdicts import judge, least, none
+from tests.proofs.verdicts import judge, least, most, none
 from tests.support.waiting import wait_until
 
 TENANTS = {f"tenant-{number}": size(2_000, 40_000) for number in range(8)}
@@ -22,6 +21,12 @@ SETTINGS = {
     "OUTBOX_BACKOFF_MAX_SECONDS": "0.5",
     "OUTBOX_BATCH_SIZE": "500",
     "OUTBOX_MAX_ATTEMPTS": "1000",
+    # A tenant that meets the refusal alone for a moment would be taken to be at fault, and burn no more attempts.
+    "CIRCUITS_FAILURE_THRESHOLD": "1000000",
+    # A report that a busy machine delays would be taken for lost, and its event sent again.
+    "OUTBOX_DELIVERY_TIMEOUT_SECONDS": "60",
+    "OUTBOX_MESSAGE_TIMEOUT_SECONDS": "80",
+    "OUTBOX_LEASE_SECONDS": "90",
 }
 
 
@@ -53,8 +58,7 @@ def test_f14_attempts_that_are_burned_keep_the_order(open_room: OpenRoom) -> Non
     waited = OutboxEvent.objects.filter(attempts__gt=0).values("tenant_id", "partition_key").distinct().count()
     judge(
         none("F14", "inversions, the topic is forbidden at times", len(verdict.inversions)),
-        none("F14", "duplicates, the topic is forbidden at times", len(verdict.duplicates)),
+        most("F14", "duplicates, the topic is forbidden at times", len(verdict.duplicates), 0),
         least("F14", "attempts burned", OutboxAttempt.objects.count(), 1_000, small=KEYS),
         least("F14", "keys that waited in the database", waited, KEYS, small=100),
-        none("F14", "circuits that moved", CircuitTransition.objects.count()),
     )
