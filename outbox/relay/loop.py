@@ -87,6 +87,7 @@ class Relay:
             topics=self._topics,
             between=self._between,
             load=lambda rows: large_payloads(self._connection, rows),
+            most_events=self._settings.batch_size,
             most_bytes=self._settings.batch_bytes,
         )
 
@@ -254,6 +255,7 @@ class Relay:
         part = self._plan(woken, len(woken) * self._settings.quantum, now)
         if part.lanes:
             self._pace.quiet_lane_woke(now)
+            self._publisher.extend_round(sum(part.quotas))
             self._publish(part, now)
 
     def _has_just_woken(self, lane: Lane) -> bool:

@@ -53,20 +53,27 @@ class Publisher:
         topics: TopicDirectory,
         between: Callable[[], None],
         load: Callable[[list[Row]], dict[int, str]],
+        most_events: int,
         most_bytes: int,
     ) -> None:
         self._topics = topics
         self._between = between
         self._load = load
+        self._most_events = most_events
         self._most_bytes = most_bytes
         self._since = 0
-        self._round_bytes = 0
+        self._events_left = most_events
+        self._bytes_left = most_bytes
         self._full: set[Sender] = set()
         self._loaded: dict[int, str] = {}
 
     def start_round(self) -> None:
-        self._round_bytes = 0
+        self._events_left = self._most_events
+        self._bytes_left = self._most_bytes
         self._full.clear()
+
+    def extend_round(self, events: int) -> None:
+        self._events_left = max(0, self._events_left) + events
 
     def resume(self, lanes: Iterable[Lane]) -> None:
         """Lanes that stopped before a topic go on once it has been checked."""
@@ -79,17 +86,18 @@ class Publisher:
 
         Late ones lie behind the cursor, which stays; but until they are settled the lane's floor is below them.
 
-        Left are those behind a topic that is still being checked, those beyond the round's bytes, those for which the
-        producer has no room in this round, and all when the lease may have ended or the circuit lets nothing through.
+        Left are those behind a topic that is still being checked, those beyond the round's count or bytes, those for
+        which the producer has no room in this round, and all when the lease may have ended or the circuit lets nothing
+        through.
         """
         at = 0
         while at < len(rows):
-            if time.monotonic() >= lane.deadline or self._round_bytes >= self._most_bytes or sender in self._full:
+            if time.monotonic() >= lane.deadline or self._events_left <= 0 or self._bytes_left <= 0:
                 return False
-            if not lane.circuit.may_send:
+            if sender in self._full or not lane.circuit.may_send:
                 return False
             probing = lane.circuit.probe is Probe.GRANTED
-            chunk = self._fitting(rows[at : at + (1 if probing else CHUNK)])
+            chunk = self._fitting(rows[at : at + (1 if probing else min(CHUNK, self._events_left))])
             consumed, sent = self._produce(lane, chunk, sender)
             if probing and (sent or lane.failures):
                 lane.circuit.probe = Probe.SENT
@@ -115,15 +123,15 @@ class Publisher:
     def _fitting(self, rows: list[Row]) -> list[Row]:
         """As many as the round has bytes left for, but one."""
         sizes = [row[BYTES] for row in rows]
-        left = self._most_bytes - self._round_bytes
-        if sum(sizes) <= left:
+        if sum(sizes) <= self._bytes_left:
             return rows
-        fits = sum(total <= left for total in accumulate(sizes))
+        fits = sum(total <= self._bytes_left for total in accumulate(sizes))
         return rows[: max(1, fits)]
 
     def _account(self, lane: Lane, rows: list[Row], sent: int, now_us: int) -> None:
         sizes = [row[BYTES] for row in rows]
-        self._round_bytes += sum(sizes)
+        self._events_left -= len(rows)
+        self._bytes_left -= sum(sizes)
         cost = float(len(rows)) if max(sizes) <= PAGE_BYTES else sum(map(cost_of, sizes))
         lane.charge(events=len(rows), sent=sent, cost=cost, now_us=now_us)
 

@@ -87,7 +87,9 @@ class Receipt:
 class Room:
     """A publisher with everything around it."""
 
-    def __init__(self, *, room: int = 10_000, most_bytes: int = 8_000_000, **states: TopicState) -> None:
+    def __init__(
+        self, *, room: int = 10_000, most_events: int = 5_000, most_bytes: int = 8_000_000, **states: TopicState
+    ) -> None:
         self.topics = Topics(**states)
         self.outlet = Outlet(room=room)
         self.between = 0
@@ -97,6 +99,7 @@ class Room:
             topics=self.topics,  # type: ignore[arg-type]
             between=self._between,
             load=self._load,
+            most_events=most_events,
             most_bytes=most_bytes,
         )
 
@@ -428,6 +431,30 @@ def test_a_large_event_that_is_no_longer_pending_is_passed_over() -> None:
     room.payloads = {there[ID]: '"there"'}
     assert room.publish(lane(), gone, there)
     assert room.values == ['"there"']
+
+
+def test_a_round_is_bounded_in_events_over_all_lanes() -> None:
+    room, first, second = Room(most_events=CHUNK + 10), lane("a"), lane("b")
+    rows = [row() for _ in range(CHUNK + 20)]
+    assert not room.publish(first, *rows)
+    assert len(room.outlet.sent) == CHUNK + 10
+    assert first.cursor_id == rows[CHUNK + 9][ID]
+    assert not room.publish(second, row())
+    assert second.cursor == 0
+    room.publisher.start_round()
+    assert room.publish(first, *rows[CHUNK + 10 :])
+    assert room.publish(second, row())
+
+
+def test_a_full_round_has_room_for_lanes_that_wake_up_beside_it() -> None:
+    room, first, second = Room(most_events=3), lane("a"), lane("b")
+    assert not room.publish(first, *[row() for _ in range(5)])
+    room.publisher.extend_round(2)
+    assert not room.publish(second, *[row() for _ in range(3)])
+    assert (len(room.outlet.sent), second.outstanding) == (5, 2)
+    room.publisher.start_round()
+    assert not room.publish(second, *[row() for _ in range(4)])
+    assert len(room.outlet.sent) == 8
 
 
 def test_a_round_is_bounded_in_bytes_over_all_lanes() -> None:
