@@ -21,12 +21,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 from psycopg import sql
+from pytest_django import DjangoDbBlocker
 
 from somabrain.embedded import kafka, postgres
 from somabrain.embedded.cluster import Cluster
 from somabrain.embedded.kafka import KafkaBroker
 from somabrain.embedded.paths import CACHE
-from tests.support import database, downloads, leftovers, postgres15
+from tests.support import database, downloads, emptying, leftovers, postgres15
 from tests.support.mock_cluster import MockCluster
 from tests.support.need import need
 from tests.support.processes import ManageProcess
@@ -115,6 +116,12 @@ def django_db_modify_db_settings() -> None:
     _drop_databases_of_dead_runs()
     for each in settings.DATABASES.values():
         each.setdefault("TEST", {})["NAME"] = f"{_DATABASE_PREFIX}{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    with django_db_blocker.unblock():
+        emptying.begin()
 
 
 def _drop_databases_of_dead_runs() -> None:

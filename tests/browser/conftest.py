@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from playwright.sync_api import Browser, Page, expect
@@ -16,7 +15,7 @@ from pytest_django import DjangoDbBlocker
 
 from tests.browser.service import Service
 from tests.browser.watch import Watch
-from tests.support import axe, chromium, groups
+from tests.support import axe, chromium, emptying
 from tests.support.need import need
 
 HANG_GUARD_SECONDS = 60
@@ -30,9 +29,8 @@ def db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[No
     """
     with django_db_blocker.unblock():
         assert connection.settings_dict["NAME"].startswith("test_"), "This would empty a database that is in use."
-        groups.restore()
         yield
-        call_command("flush", verbosity=0, interactive=False)
+        emptying.empty()
         connection.close()
 
 
@@ -69,6 +67,14 @@ def open_page(browser: Browser, service: Service) -> Iterator[OpenPage]:
     Addresses are relative to the service's. What is not so yet is waited for, not slept for.
     """
     watch = Watch()
+    with opening(browser, service, watch) as make:
+        yield make
+    watch.judge()
+
+
+@contextmanager
+def opening(browser: Browser, service: Service, watch: Watch) -> Iterator[OpenPage]:
+    """Pages that are closed at the end of the block."""
     with ExitStack() as opened:
 
         def make(
@@ -90,7 +96,6 @@ def open_page(browser: Browser, service: Service) -> Iterator[OpenPage]:
             return context.new_page()
 
         yield make
-    assert not watch.complaints, "\n".join(watch.complaints)
 
 
 @pytest.fixture(scope="session")

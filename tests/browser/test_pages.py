@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from pytest_django import Settings
 
 from tests.browser import scene
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import opening
 from tests.browser.pages import ASKED_FOR, PAGES, SENT
+from tests.browser.service import Service
+from tests.browser.watch import Watch
 from tests.support import database
 
 _EVERYTHING = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -74,14 +77,26 @@ def ann(db: None) -> User:
     return scene.people()["ann"]
 
 
+@pytest.fixture(scope="module")
+def window(browser: Browser, service: Service, ann: User) -> Iterator[tuple[Page, Watch]]:
+    """One for all tests of this module: opening another takes longer than most of them."""
+    watch = Watch()
+    with opening(browser, service, watch) as open_page:
+        yield open_page(ann), watch
+
+
 @pytest.fixture
-def page(open_page: OpenPage, ann: User) -> Page:
-    return open_page(ann)
+def page(window: tuple[Page, Watch]) -> Iterator[Page]:
+    page, watch = window
+    page.emulate_media(color_scheme="light")
+    yield page
+    page.unroute_all()
+    watch.judge()
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_keeps_nobody_out(page: Page, axe_script: str, name: str) -> None:
-    page.set_viewport_size({"width": 320, "height": 640})
+    resize(page, width=320)
     answer = page.goto(PAGES[name]())
     assert answer is not None
     assert answer.status == 200
@@ -92,7 +107,7 @@ def test_a_page_keeps_nobody_out(page: Page, axe_script: str, name: str) -> None
     found = []
     for scheme, width, asked in _LOOKS:
         page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size({"width": width, "height": 800})
+        resize(page, width=width)
         found += [f"{scheme}, {width} px: {each}" for each in page.evaluate(_VIOLATIONS, asked)]
     assert not found, "\n".join(found)
 
@@ -134,7 +149,7 @@ def test_a_page_that_took_too_long_keeps_nobody_out(
 
 def _assert_keeps_nobody_out(page: Page, axe_script: str) -> None:
     """Where it is narrow, in one scheme: colours are those of the pages that are looked at in both."""
-    page.set_viewport_size({"width": 320, "height": 640})
+    resize(page, width=320)
     _assert_sound(page)
     page.evaluate(axe_script)
     found = page.evaluate(_VIOLATIONS, _EVERYTHING)
@@ -146,6 +161,12 @@ def _assert_sound(page: Page) -> None:
     assert page.get_by_role("heading", level=1).count() == 1
     assert page.evaluate(_WAY_PAST_THE_MENU)
     assert not page.evaluate(_TOO_WIDE)
-    page.set_viewport_size({"width": 1600, "height": 900})
+    resize(page, width=1600)
     assert not page.evaluate(_TOO_WIDE)
-    page.set_viewport_size({"width": 320, "height": 640})
+    resize(page, width=320)
+
+
+def resize(page: Page, *, width: int) -> None:
+    """The page is told a moment after the browser says that it has been."""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_function("width => innerWidth === width", arg=width)

@@ -19,6 +19,11 @@ class Watch:
     def __init__(self) -> None:
         self.complaints: list[str] = []
 
+    def judge(self) -> None:
+        """Fails for what was collected, and begins anew."""
+        complaints, self.complaints = self.complaints, []
+        assert not complaints, "\n".join(complaints)
+
     def over(self, context: BrowserContext) -> None:
         context.add_init_script(_TELL_VIOLATIONS)
         context.on("page", self._over_page)

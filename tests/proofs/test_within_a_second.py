@@ -16,7 +16,7 @@ from outbox.api import enqueue
 from outbox.models import ActionSource, EventStatus, OutboxEvent, OutboxLane, OutboxRelay, TenantPolicy
 from outbox.operations.audit import Operator
 from outbox.operations.pause import pause, resume
-from tests.proofs.sizes import FULL, size
+from tests.proofs.sizes import FULL, SLOW, size
 from tests.proofs.stage import HANG_GUARD_SECONDS, Stage, all_sent, sent
 from tests.proofs.verdicts import Claim, judge, most, none
 from tests.support.load import steady
@@ -51,9 +51,9 @@ def test_due_times_pauses_and_limits_take_effect_within_a_second(backlog: int, s
 @pytest.mark.timeout(300)
 def test_tasks_start_within_a_second_beside_relays_at_work(stage: Stage) -> None:
     """In the same workers, while they publish a backlog."""
-    cluster = stage.start_manage("qcluster", env=stage.environment)
+    cluster = stage.start_manage("qcluster", env=stage.environment | SLOW)
     wait_until(lambda: OutboxRelay.objects.count() == 2, explain=cluster.output)
-    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(5_000, 100_000)))
+    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(10_000, 100_000)))
     wait_until(lambda: sent() > 0)
     waits = []
     for _ in range(size(1, 20)):

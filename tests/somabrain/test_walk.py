@@ -20,7 +20,6 @@ from django.test import Client
 from circuits.console.groups import ADMINISTRATOR, OPERATOR, VIEWER
 from circuits.models import StaffTenantScope, TenantCircuit
 from circuits.process import process
-from tests.support import groups
 from tests.support.walk_rows import ABSENT, FOREIGN, FRESH, OWN, Rows, of_everyone, rows_of
 from tests.support.walk_rules import NOBODY, RULES, Form, Rule, Write
 from tests.support.walking import Answer, Place, Walker, places
@@ -57,7 +56,6 @@ class Tenants:
 def tenants(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Tenants:
     # A traceback for each page that is refused.
     caplog.set_level(logging.ERROR, logger="django")
-    groups.restore()
     own, foreign = rows_of(OWN, fresh=FRESH), rows_of(FOREIGN, fresh=f"{FOREIGN}-new")
     of_everyone()
     # Circuits are steered in a session of their own, which sees nothing of this transaction.
@@ -84,7 +82,7 @@ def somebody(client: Client, role: str, *, limited: bool) -> Somebody:
         _acted_before(user)
     rights = None if user.is_superuser else frozenset(user.get_all_permissions())
     client.force_login(user)
-    asks_all = limited and role in (VIEWER, ALL_RIGHTS)
+    asks_all = limited and role == ALL_RIGHTS
     return Somebody(walker=Walker(client), rights=rights, is_limited=limited, asks_all=asks_all)
 
 
