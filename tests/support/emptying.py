@@ -5,11 +5,11 @@ Django would empty every table and make its permissions anew, which takes longer
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.test import TransactionTestCase
 
 from tests.support import groups
@@ -22,12 +22,21 @@ _as_migrated: list[tuple[Any, ...]] = []
 def begin() -> None:
     """For a database that has just been migrated."""
     _as_migrated[:] = _contents()
-    TransactionTestCase._fixture_teardown = lambda case: empty()  # type: ignore[attr-defined]
+    whatever_there_is: Callable[[Any], None] = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+
+    def end(case: Any) -> None:
+        whatever_there_is(case) if set(case.databases) - {DEFAULT_DB_ALIAS} else empty()
+
+    TransactionTestCase._fixture_teardown = end  # type: ignore[attr-defined]
 
 
 def empty() -> None:
     """As migrations leave it, also when a test has changed what they filled."""
-    if found := _with_rows():
+    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    if not tables:
+        # Of a database without any, which a test looked at instead.
+        return
+    if found := _with_rows(set(tables) - set(_FILLED_BY_MIGRATIONS)):
         with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {', '.join(found)} CASCADE")
     if _contents() != _as_migrated:
@@ -36,16 +45,9 @@ def empty() -> None:
         _as_migrated[:] = _contents()
 
 
-def _with_rows() -> list[str]:
-    tables = connection.introspection.django_table_names(only_existing=True, include_views=False)
-    return [
-        name
-        for (name,) in _all(
-            f'SELECT \'"{name}"\' FROM (SELECT FROM "{name}" LIMIT 1) found'  # noqa: S608
-            for name in tables
-            if name not in _FILLED_BY_MIGRATIONS
-        )
-    ]
+def _with_rows(tables: Iterable[str]) -> list[str]:
+    names = _all(f"SELECT '{name}' FROM (SELECT FROM {name} LIMIT 1) found" for name in tables)  # noqa: S608
+    return [name for (name,) in names]
 
 
 def _contents() -> list[tuple[Any, ...]]:
