@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -160,6 +161,15 @@ def start_manage(tmp_path: Path, service_environment: dict[str, str]) -> Iterato
 def service_environment(transactional_db: None) -> dict[str, str]:
     """The environment in which a process of the service works on the test database."""
     return {"DATABASE_URL": database.url(), "DEBUG": "true"}
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Python's search for cycles goes on as before when a relay in this process has made it rarer."""
+    threshold = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
 
 
 @pytest.fixture

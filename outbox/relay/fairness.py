@@ -13,6 +13,8 @@ from math import ceil
 
 PAGE_BYTES = 4_096
 """An event of up to this size costs one unit of service, a larger one in proportion."""
+MOST_CREDIT = 10_000.0
+"""How far behind the others, in service units, a lane may be that nobody or its limit has let send what it has."""
 
 
 @dataclass(slots=True)

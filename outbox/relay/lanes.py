@@ -21,6 +21,8 @@ Row = tuple[Any, ...]
 N, ID, TOPIC, DEDUPE_KEY, PARTITION_KEY, PAYLOAD, CREATED, ATTEMPTS, HEADERS, BYTES = range(10)
 
 UNLIMITED = float("inf")
+TOLERANCE_US = 200_000
+"""For how long, in microseconds, a lane with a rate may be left alone before it loses what its rate lets it."""
 NO_OFFSET: int = KafkaError.DUPLICATE_SEQUENCE_NUMBER
 
 
@@ -41,6 +43,7 @@ class Lane:
         "batch_quota",
         "block_changes",
         "blocked",
+        "capped",
         "chunks",
         "circuit",
         "claimed_at",
@@ -113,6 +116,7 @@ class Lane:
         self.hungry = True
         self.woken = True
         self.idle = False
+        self.capped = False
         self.in_round = False
         self.leaving = False
         self.topic_wait: str | None = None
@@ -280,7 +284,7 @@ class Lane:
     def allowance(self, now_us: int) -> float:
         """Events that rate and quota let through now.
 
-        Generic cell rate algorithm (ITU-T I.371) with a tolerance of one event and 100 ms: rounds do not come on time.
+        Generic cell rate algorithm (ITU-T I.371), with a tolerance of one event and some time: rounds come irregularly.
         """
         most = self.circuit.most()
         if self.batch_quota is not None:
@@ -298,5 +302,5 @@ class Lane:
             self.rate_clock = self._rate_used_up_to(now_us, self.rate) + int(sent * 1e6 / self.rate)
 
     def _rate_used_up_to(self, now_us: int, rate: float) -> int:
-        earliest = now_us - 100_000 - int(1e6 / rate) - 1
+        earliest = now_us - TOLERANCE_US - int(1e6 / rate) - 1
         return earliest if self.rate_clock is None else max(self.rate_clock, earliest)

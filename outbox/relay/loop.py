@@ -28,6 +28,8 @@ from outbox.relay.steering import Steering
 
 EXPRESS_SECONDS = 0.003
 EXPRESS_LANES = 64
+MOST_ROUNDS = 2
+"""What is produced and not settled has no more events than so many rounds, or a crash would repeat more."""
 EARLY_PART = 4
 """A settle begins within a round once so much of it, a quarter, is reported."""
 IDLE_LOOKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -87,7 +89,6 @@ class Relay:
             topics=self._topics,
             between=self._between,
             load=lambda rows: large_payloads(self._connection, rows),
-            most_events=self._settings.batch_size,
             most_bytes=self._settings.batch_bytes,
         )
 
@@ -134,7 +135,10 @@ class Relay:
         if not self._senders.usable(self.steering.busy.values(), now):
             return False
         self._publisher.resume(self._tenure.lanes.values())
-        budget = self._pace.batch(now)
+        room = min(self._settings.batch_size, MOST_ROUNDS * self._settings.batch_size - self._under_way())
+        budget = min(self._pace.batch(now), room)
+        if budget < 1:
+            return False
         part = self._plan(self._tenure.lanes.values(), budget, now)
         if not part.lanes:
             return False
@@ -143,7 +147,7 @@ class Relay:
         self._tenure.virtual_now = part.virtual_now
         if part.level is not None:
             self._tenure.level.note(part.level, now)
-        self._publisher.start_round()
+        self._publisher.start_round(events=room)
         overdue = self._senders.outstanding
         events = self._publish(part, now)
         self._collect(overdue, until=now + self._pace.round_seconds(now))
@@ -201,7 +205,7 @@ class Relay:
         if not dry:
             lane.predicted = UNLIMITED
             return
-        lane.idle = True
+        lane.idle, lane.capped = True, False
         lane.predicted = 1
         lane.hungry = lane.woken or lane.rewind_to is not None
 
@@ -213,11 +217,18 @@ class Relay:
             self.steering.submit_early(self._outcomes, least=self._early)
 
     def _await_settle(self) -> None:
-        """What is produced but not settled stays below two rounds."""
-        while self.steering.pipeline.behind:
+        """The next round begins when everything before this one is settled, and has room."""
+        while self.steering.pipeline.behind or self._is_crowded():
             self._serve(0.001)
             self._express_if_woken()
-            self.steering.finish(time.monotonic())
+            self.steering.submit_early(self._outcomes, least=1)
+
+    def _is_crowded(self) -> bool:
+        return self.steering.settling and self._under_way() > self._settings.batch_size
+
+    def _under_way(self) -> int:
+        """Events that are produced and not settled. What is stuck for a second is another producer's by then."""
+        return self._senders.outstanding + self.steering.reported
 
     def _between(self) -> None:
         """Between two chunks of a round."""

@@ -14,7 +14,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self._round = 0
-        self._settles: dict[int, tuple[int, list[Lane]]] = {}
+        self._settles: dict[int, tuple[int, list[Lane], int]] = {}
 
     @property
     def empty(self) -> bool:
@@ -27,17 +27,21 @@ class Pipeline:
     @property
     def behind(self) -> bool:
         """Whether something of the rounds before this one is still being settled."""
-        return any(begun < self._round for begun, _ in self._settles.values())
+        return any(begun < self._round for begun, _, _ in self._settles.values())
+
+    @property
+    def events(self) -> int:
+        return sum(events for _, _, events in self._settles.values())
 
     def begin_round(self) -> None:
         self._round += 1
 
     def begin(self, job: Settle, lanes: list[Lane]) -> None:
-        self._settles[id(job)] = self._round, lanes
+        self._settles[id(job)] = self._round, lanes, job.events
 
     def end(self, job: Settle) -> list[Lane]:
         """It has committed; its lanes have taken note."""
-        _, lanes = self._settles.pop(id(job))
+        _, lanes, _ = self._settles.pop(id(job))
         for lane in lanes:
             lane.end_settle()
         return lanes

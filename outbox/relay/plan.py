@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from outbox.relay.fairness import PAGE_BYTES, Claim, shares
+from outbox.relay.fairness import MOST_CREDIT, PAGE_BYTES, Claim, shares
 from outbox.relay.lanes import UNLIMITED, Lane
 
 MOST_ISOLATED = 100
@@ -63,10 +63,12 @@ def _allowance(lane: Lane, now: float, now_us: int) -> float:
 
 
 def _end_idleness(lane: Lane, virtual_now: float) -> None:
-    """Time in which a lane had nothing, or was not let, is not saved up."""
+    """Time in which a lane had nothing, or was not let, is not saved up. But one that had all it may stays among the
+    first: lanes of other relays come in at any virtual time, and one that waits for these loses what its rate lets it.
+    """
     if lane.idle:
         lane.idle = False
-        lane.virtual_time = max(lane.virtual_time, virtual_now)
+        lane.virtual_time = max(lane.virtual_time, virtual_now - (MOST_CREDIT if lane.capped else 0.0))
 
 
 def _quotas(
@@ -78,7 +80,7 @@ def _quotas(
             # What a prediction of one leaves room for costs nothing: ask for a quantum at least.
             fits = max(1, int(most_bytes / (lane.cost * PAGE_BYTES))) if lane.cost > 1 else UNLIMITED
             quota = int(min(max(count, quantum), most, fits))
-            lane.idle = quota >= most
+            lane.idle = lane.capped = quota >= most
             lanes.append(lane)
             quotas.append(quota)
     return lanes, quotas

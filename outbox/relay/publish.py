@@ -53,22 +53,21 @@ class Publisher:
         topics: TopicDirectory,
         between: Callable[[], None],
         load: Callable[[list[Row]], dict[int, str]],
-        most_events: int,
         most_bytes: int,
     ) -> None:
         self._topics = topics
         self._between = between
         self._load = load
-        self._most_events = most_events
         self._most_bytes = most_bytes
         self._since = 0
-        self._events_left = most_events
+        self._events_left = 0
         self._bytes_left = most_bytes
         self._full: set[Sender] = set()
         self._loaded: dict[int, str] = {}
 
-    def start_round(self) -> None:
-        self._events_left = self._most_events
+    def start_round(self, *, events: int) -> None:
+        """One that may have so many."""
+        self._events_left = events
         self._bytes_left = self._most_bytes
         self._full.clear()
 

@@ -89,6 +89,10 @@ class Settle:
     """Filled in by the thread: lanes that were no longer ours; nothing of theirs was written."""
     seconds: float = 0.0
 
+    @property
+    def events(self) -> int:
+        return sum(len(lane.ids) for lane in self.acknowledged) + len(self.failed)
+
     def run(self, connection: Connection, owner: uuid.UUID) -> None:
         began = time.monotonic()
         self._write(connection, owner)

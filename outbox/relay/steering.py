@@ -197,6 +197,12 @@ class Steering:
     def settling(self) -> bool:
         return not self.pipeline.empty
 
+    @property
+    def reported(self) -> int:
+        """Events whose fate is known and not settled."""
+        waiting = sum(len(lane.ids) + len(lane.failures) for lane in self.busy.values())
+        return waiting + self.pipeline.events
+
     def submit(self, outcomes: Outcomes) -> None:
         """Hands what has been reported to the settle thread, unless it has as much to do as it may have."""
         if self.pipeline.full or not self.busy:

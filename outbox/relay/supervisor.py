@@ -82,7 +82,7 @@ class Supervisor:
         Errors are logged and outlived, also when there is no database or broker yet. Only what is no `Exception`, such
         as KeyboardInterrupt, comes out, and then too nothing more is delivered.
         """
-        _spare_the_collector()
+        spare_the_collector()
         self._began = self._clock()
         failures = 0
         while not self.stopped.is_set():
@@ -180,7 +180,7 @@ def drain_seconds() -> float:
     return conf.get().delivery_timeout_seconds + 10
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Events are many and make no cycles: looking for some was a tenth of a relay's time, and full searches, which go
     through all of Django, stopped publishing for 20 to 35 ms. What is imported by now stays for good.
     """

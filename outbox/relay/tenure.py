@@ -10,6 +10,7 @@ from typing import Any
 
 from outbox import conf, sql
 from outbox.relay.circuit import LaneCircuit
+from outbox.relay.fairness import MOST_CREDIT
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.level import Level
 from outbox.relay.session import Connection, query
@@ -18,10 +19,9 @@ from outbox.relay.settle import LaneState, Renew
 MOST_CANDIDATES = 1_000
 RECENT_SECONDS = 300.0
 REFUSED_SECONDS = 0.2
-MOST_CREDIT = 10_000.0
-"""How far behind the others, in service units, a lane may start that had work while nobody held it."""
 LONG_REST_SECONDS = 1.0
 """A lane that its rate keeps waiting for longer is given back meanwhile."""
+CAPPED_TENURES = 10
 LARGE_SURPLUS = 0.2
 """Which part of its lanes a relay gives back at once; a smaller surplus waits for the end of tenures."""
 FORCED_OPEN = "forced_open"
@@ -240,14 +240,19 @@ class Tenure:
         surplus = len(held) - self.target
         # Another relay has just come: its first lanes would run far ahead of the others meanwhile.
         at_once = surplus > len(held) * LARGE_SURPLUS
-        over_time = [lane for lane in held if at_once or now - lane.claimed_at > self.settings.tenure_seconds]
+        over_time = [lane for lane in held if at_once or now - lane.claimed_at > self._tenure_of(lane)]
         waiting = bool(self.candidates) or self.fleet.waiting > 0
         least = self.fleet.least_virtual_time
         over_time.sort(key=lambda lane: lane.virtual_time, reverse=True)
         for place, lane in enumerate(over_time):
-            ahead = least is not None and (lane.virtual_time - least) * lane.weight > self._leeway()
+            lead = 0.0 if least is None or lane.capped else lane.virtual_time - least
+            ahead = lead * lane.weight > self._leeway()
             if place < surplus or (waiting and len(held) >= self.settings.max_lanes) or (waiting and ahead):
                 lane.leaving = True
+
+    def _tenure_of(self, lane: Lane) -> float:
+        """Longer where a limit is what holds it: while it is nobody's, it loses what the limit would let it."""
+        return self.settings.tenure_seconds * (CAPPED_TENURES if lane.capped else 1)
 
     def _leeway(self) -> float:
         return float(AHEAD_QUANTA * self.settings.quantum)

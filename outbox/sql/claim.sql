@@ -8,11 +8,13 @@ WITH wanted AS MATERIALIZED (
     SELECT l.tenant_id,
            greatest(
                l.virtual_time, %(virtual_now)s - CASE WHEN l.has_work THEN %(most_credit)s ELSE 0 END
-           ) AS virtual_time
+           ) AS virtual_time,
+           p.weight, p.rate, p.batch_quota, c.epoch, c.failures, c.by_probe
     FROM outbox_lanes l
     LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
     LEFT JOIN LATERAL (
-        SELECT may_call FROM circuits_now WHERE tenant_id = l.tenant_id AND name = 'publish' OFFSET 0
+        SELECT may_call, epoch, failures, by_probe FROM circuits_now
+        WHERE tenant_id = l.tenant_id AND name = 'publish' OFFSET 0
     ) c ON true
     WHERE l.tenant_id = ANY (%(candidates)s::text[])
       AND (l.owner IS NULL OR l.leased_until < clock_timestamp())
@@ -37,15 +39,11 @@ SET owner = %(owner)s, token = l.token + 1, has_work = true, virtual_time = w.vi
     floor = coalesce(l.floor, timestamptz '2000-01-01 00:00:00+00'),
     leased_until = clock_timestamp() + %(lease)s * interval '1 second'
 FROM wanted w
-LEFT JOIN outbox_tenant_policies p ON p.tenant_id = w.tenant_id
-LEFT JOIN LATERAL (
-    SELECT epoch, failures, by_probe FROM circuits_now WHERE tenant_id = w.tenant_id AND name = 'publish' OFFSET 0
-) c ON true
 WHERE l.tenant_id = w.tenant_id
-RETURNING l.tenant_id, l.token, l.virtual_time, coalesce(p.weight, 1), p.rate, p.batch_quota, l.rate_clock, l.floor,
+RETURNING l.tenant_id, l.token, l.virtual_time, coalesce(w.weight, 1), w.rate, w.batch_quota, l.rate_clock, l.floor,
     coalesce((
         SELECT true FROM outbox_events e
         WHERE e.tenant_id = l.tenant_id AND e.status = 'scheduled' AND e.attempts > 0
         LIMIT 1
     ), false) AS blocked,
-    coalesce(c.epoch, 0), coalesce(c.failures > 0, false), coalesce(c.by_probe, false)
+    coalesce(w.epoch, 0), coalesce(w.failures > 0, false), coalesce(w.by_probe, false)

@@ -1,10 +1,13 @@
 -- What a relay must know of the others: lanes leased, lanes that wait, the least served lane with work, relays alive,
 -- and where the backlogged lanes of the others stand now in virtual time.
+-- Tenants with limits of their own stay behind on purpose, and are no measure of who is least served.
 -- A paused tenant, one above its rate or one whose circuit is open waits for nobody, and under a pause of everything
 -- nobody does. Last comes the circuit of all tenants. A scalar subquery is asked only for lanes that would wait.
 SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
        count(*) FILTER (WHERE l.owner IS NULL AND waits.waits),
-       min(l.virtual_time) FILTER (WHERE l.owner IS NOT NULL OR waits.waits),
+       min(l.virtual_time) FILTER (
+           WHERE (l.owner IS NOT NULL OR waits.waits) AND p.rate IS NULL AND p.batch_quota IS NULL
+       ),
        max(l.virtual_time),
        (SELECT count(*) FROM outbox_relays WHERE heartbeat_at > clock_timestamp() - interval '5 seconds'),
        (

@@ -1,15 +1,28 @@
--- Due events become pending, oldest first, a batch at a time. Several relays do this at once: each takes rows the others
--- have not locked. The floors of their lanes move back, always by a microsecond more than needed: a holder compares the
--- floor with the one it last saw, and a second event above an already lowered floor must not go unnoticed. A lane
--- without a row gets one, or whoever claims it at this moment would not wait for us and read past what it cannot see
--- yet; its floor stays unknown, and created_at travels as a rate clock, which says nothing when it is past.
+-- Due events become pending, oldest first, a batch at a time. Lanes are locked before events, as a settle locks them, or
+-- two could wait for each other: rows that were locked and then found to be no longer due stay locked to the end. Of
+-- several relays that do this at once, one finds something, and the others find it done.
+-- The floors of their lanes move back, always by a microsecond more than needed: a holder compares the floor with the one
+-- it last saw, and a second event above an already lowered floor must not go unnoticed. A lane without a row gets one, or
+-- whoever claims it at this moment would not wait for us and read past what it cannot see yet; its floor stays unknown,
+-- and created_at travels as a rate clock, which says nothing when it is past.
 -- statement_timestamp() can be looked up in the index; clock_timestamp() would be compared with every scheduled event.
-WITH due AS MATERIALIZED (
-    SELECT id FROM outbox_events
+-- coalesce keeps the second look away from that index, which it would go through once for each candidate.
+WITH candidates AS MATERIALIZED (
+    SELECT id, tenant_id FROM outbox_events
     WHERE status = 'scheduled' AND available_at <= statement_timestamp()
     ORDER BY available_at
     LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
+), locked AS MATERIALIZED (
+    SELECT tenant_id FROM outbox_lanes
+    WHERE tenant_id = ANY (ARRAY(SELECT DISTINCT tenant_id FROM candidates))
+    ORDER BY tenant_id
+    FOR NO KEY UPDATE
+), due AS MATERIALIZED (
+    SELECT e.id FROM candidates
+    JOIN outbox_events e ON e.id = candidates.id
+    WHERE coalesce(e.status = 'scheduled' AND e.available_at <= statement_timestamp(), false)
+      AND (SELECT count(*) FROM locked) >= 0
+    FOR UPDATE OF e SKIP LOCKED
 ), promoted AS (
     UPDATE outbox_events e SET status = 'pending', available_at = NULL
     FROM due WHERE e.id = due.id

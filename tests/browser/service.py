@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support import database
+from tests.support import database, patience
 from tests.support.mock_cluster import MockCluster
 from tests.support.processes import ManageProcess
 
@@ -44,6 +44,7 @@ class Service:
             "DEBUG": "true",
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "PYTHONUNBUFFERED": "1",
+            "CIRCUITS_CONSOLE_TIMEOUT": str(patience.SECONDS),
         }
         log = self._directory / f"{self._count}-{arguments[0]}.log"
         process = ManageProcess(*arguments, log=log, environment={**settings, **environment})

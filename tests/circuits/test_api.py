@@ -148,9 +148,10 @@ def test_what_could_not_be_told_is_counted(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_behind_a_pooler_nothing_stays_on_the_session(settings: Any) -> None:
     settings.CIRCUITS_LISTEN = False
+    settings.CIRCUITS_LOCK_TIMEOUT = 59
     record_many([outcome(FAILED)] * 5)
     assert row().state == "open"
-    assert process._session.query("SHOW lock_timeout", {}) == [("250ms",)]
+    assert process._session.query("SHOW lock_timeout", {}) == [("59s",)]
     assert process._session._connection is not None
     assert process._session._connection.execute("SHOW lock_timeout").fetchone() == ("0",)
 

@@ -6,7 +6,7 @@ import os
 
 FULL = os.environ.get("PROOFS") == "full"
 
-SLOW: dict[str, str] = {} if FULL else {"OUTBOX_BATCH_SIZE": "200"}
+SLOW: dict[str, str] = {} if FULL else {"OUTBOX_BATCH_SIZE": "100"}
 """For relays that are to have a backlog for a while: a small one would not last where the machine is fast."""
 
 

@@ -27,8 +27,8 @@ from somabrain.embedded.cluster import USER, Cluster
 from somabrain.embedded.kafka import KafkaBroker
 from tests.conftest import StartManage
 from tests.proofs.room import OpenRoom, admin, create_topic, moves
-from tests.proofs.sizes import size
-from tests.proofs.stage import Stage, sent
+from tests.proofs.sizes import FULL, size
+from tests.proofs.stage import Stage, all_sent, sent
 from tests.proofs.verdicts import judge, least, most, none
 from tests.support.waiting import wait_until
 
@@ -60,7 +60,7 @@ def test_b4_an_outage_of_the_broker_is_nobodys_fault(open_room: OpenRoom) -> Non
     """A hundred tenants with a backlog; two relays find out, and one circuit opens, once."""
     room, broker = open_room()
     apart = size(1, 8)
-    room.stage.seed(dict.fromkeys(TENANTS, size(1_500, 12_000)))
+    room.stage.seed(dict.fromkeys(TENANTS, size(1_500, 24_000)))
     room.start_relays("counts", "counts")
     wait_until(lambda: sent() > 0)
     before = room.stage.wait_while_at_work(apart)
@@ -78,6 +78,7 @@ def test_b4_an_outage_of_the_broker_is_nobodys_fault(open_room: OpenRoom) -> Non
     wait_until(lambda: len(moves("*")) > 1)
     time.sleep(size(0, 8))
     after = room.stage.wait_while_at_work(apart)
+    assert not FULL or not all_sent(), "the backlog must not have ended"
     room.stage.wait_until_all_sent(timeout=600)
     room.stop_relays()
     attempts = OutboxEvent.objects.aggregate(Sum("attempts"))["attempts__sum"]

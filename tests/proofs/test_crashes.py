@@ -52,7 +52,8 @@ def test_f10_kills_lose_nothing_and_keep_the_order(stage: Stage) -> None:
     assert not verdict.faults
     recoveries = [seconds for each in stage.orphaned for seconds in each.recoveries()]
     judge(
-        *_of_kills(stage, verdict, batch_size=50),
+        # A few of quiet tenants that wake up beside a round come to it.
+        *_of_kills(stage, verdict, batch_size=50, small=4),
         least("F10", "lanes with work whose relay was killed", len(recoveries), 30, small=5),
         most("F10", "until the last of them was served again, s", max(recoveries, default=0.0), 2, small=30),
     )
@@ -75,13 +76,13 @@ def test_f10_kills_in_the_middle_of_a_backlog(stage: Stage) -> None:
     judge(*_of_kills(stage, verdict, batch_size=500))
 
 
-def _of_kills(stage: Stage, verdict: Verdict, *, batch_size: int) -> tuple[Claim, ...]:
+def _of_kills(stage: Stage, verdict: Verdict, *, batch_size: int, small: float = 2) -> tuple[Claim, ...]:
     by_kill, unexplained = verdict.duplicates_by_kill(stage.kills)
     rounds = max(by_kill.values(), default=0) / batch_size
     return (
         none("F10", "events lost or out of order", len(verdict.faults)),
         none("F10", "duplicates that no kill explains", len(unexplained)),
-        most("F10", f"duplicates of one kill, in rounds of {batch_size}", rounds, 2, small=2),
+        most("F10", f"duplicates of one kill, in rounds of {batch_size}", rounds, 2, small=small),
     )
 
 

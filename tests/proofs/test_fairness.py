@@ -22,6 +22,7 @@ from tests.support.waiting import wait_until
 
 WEIGHTS = {"gold": 5, "silver": 3, "bronze": 2}
 ELEPHANT = "elephant"
+RELAYS = 2
 OTHERS = [f"tenant-{number}" for number in range(9)]
 
 
@@ -47,19 +48,23 @@ def jain(values: list[float]) -> float:
 
 @pytest.mark.timeout(900)
 def test_f2_equal_tenants_with_unequal_backlogs_get_equal_shares(stage: Stage) -> None:
-    """Fifty tenants, backlogs as Zipf has them, two relays: each window against its max-min shares."""
+    """Fifty tenants, backlogs as Zipf has them: each window against its max-min shares."""
     total, window = size(80_000, 2_000_000), size(1, 10)
     harmonic = sum(1 / rank for rank in range(1, 51))
     left = {f"tenant-{rank:02}": int(total / harmonic / rank) for rank in range(1, 51)}
     stage.seed(left)
-    stage.start_relays(2)
+    stage.start_relays(RELAYS, **SLOW)
     stage.wait_until_all_sent(timeout=600)
     run = drained()
     indices, worst = [], 0.0
     for number in range(int(run.seconds // window)):
         begin = run.begin + number * window
         got = Span(begin, begin + window).sent()
-        fair = max_min({name: count for name, count in left.items() if count}, sum(got.values()))
+        capacity = sum(got.values())
+        fair = max_min({name: count for name, count in left.items() if count}, capacity)
+        if max(fair.values()) > capacity / RELAYS:
+            # A lane is one relay's at a time, which is all that the tenant can have.
+            break
         # Where nothing was sent, nobody got anything of their share.
         ratios = [got[name] / share if share else 0.0 for name, share in fair.items()]
         indices.append(jain(ratios) if any(ratios) else 0.0)
@@ -77,7 +82,7 @@ def test_f2_equal_tenants_with_unequal_backlogs_get_equal_shares(stage: Stage) -
 @pytest.mark.timeout(300)
 def test_f3_weights_are_kept_within_three_percent(stage: Stage) -> None:
     """Weights 5:3:2, three lanes, one relay, while all three have a backlog."""
-    backlog = size(80_000, 400_000)
+    backlog = size(50_000, 400_000)
     TenantPolicy.objects.bulk_create(TenantPolicy(tenant_id=name, weight=weight) for name, weight in WEIGHTS.items())
     stage.seed(dict.fromkeys(WEIGHTS, backlog))
     stage.start_relays(1, **SLOW)
@@ -137,7 +142,7 @@ def test_f6_fairness_costs_an_elephant_alone_next_to_nothing(stage: Stage, tmp_p
 @pytest.mark.timeout(900)
 def test_f7_a_limited_tenant_gets_its_limit_and_costs_the_others_nothing(stage: Stage) -> None:
     """It has a hundred thousand events, older than all others; rounds with it and without it take turns."""
-    limit, seconds = size(200, 500), size(2, 10)
+    limit, seconds = size(200, 500), size(4, 10)
     TenantPolicy.objects.create(tenant_id="limited", rate=limit)
     rates: dict[bool, list[float]] = {True: [], False: []}
     got = []
@@ -145,8 +150,8 @@ def test_f7_a_limited_tenant_gets_its_limit_and_costs_the_others_nothing(stage: 
         limited = number % 2 == 1
         forget_everything()
         stage.seed({"limited": size(20_000, 100_000)} if limited else {})
-        stage.seed(dict.fromkeys(OTHERS, size(15_000, 80_000)))
-        stage.start_relays(2)
+        stage.seed(dict.fromkeys(OTHERS, size(15_000, 110_000)))
+        stage.start_relays(2, **SLOW)
         wait_until(lambda: sent() > 0)
         stage.wait_while_at_work(1)
         span = stage.wait_while_at_work(seconds)

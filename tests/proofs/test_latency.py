@@ -38,24 +38,26 @@ class Quiet:
         create_topic(stage.bootstrap_servers, self._topic)
 
     def p99_ms(self, *, seconds: float) -> float:
-        """From an event's creation, right before its commit, to its settle: later than the broker has it."""
+        """From the commit of an event to its settle, which is later than the broker has it."""
         begin = time.monotonic()
         every = PER_TRANSACTION / self._rate
         self._first = first = OutboxEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0
+        committed: list[float] = []
         for turn in range(round(seconds / every)):
             time.sleep(max(0.0, begin + turn * every - time.monotonic()))
             tenants = [QUIET[(turn * PER_TRANSACTION + number) % len(QUIET)] for number in range(PER_TRANSACTION)]
             with transaction.atomic():
-                enqueue_many(NewEvent(topic=self._topic, payload={"sequence": 1}, tenant_id=name) for name in tenants)
+                enqueue_many(NewEvent(topic=self._topic, payload={"turn": turn}, tenant_id=name) for name in tenants)
+            committed.append(time.time())
         mine = OutboxEvent.objects.filter(topic=self._topic, id__gt=first)
         wait_until(lambda: not mine.exclude(status=EventStatus.SENT).exists())
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT extract(epoch FROM sent_at - created_at)::float8 FROM outbox_events"
+                "SELECT extract(epoch FROM sent_at)::float8, (payload->>'turn')::int FROM outbox_events"
                 " WHERE topic = %s AND id > %s",
                 [self._topic, first],
             )
-            return percentile([row[0] * 1_000 for row in cursor.fetchall()], 0.99)
+            return percentile([(at - committed[turn]) * 1_000 for at, turn in cursor.fetchall()], 0.99)
 
     def overtook(self) -> float:
         """Which part of the events of the last run was sent before another tenant's that is older."""
@@ -75,6 +77,8 @@ class Quiet:
 def elephant(stage: Stage, *, pending: int) -> Iterator[None]:
     """Keeps about so many of its events pending while the block runs: what is published is added again."""
     name = f"elephant-{next(_elephants)}"
+    with Watermarks(stage.bootstrap_servers, stage.topic) as topic:
+        base = topic.messages()
     stage.seed({name: pending})
     ended = threading.Event()
 
@@ -84,7 +88,6 @@ def elephant(stage: Stage, *, pending: int) -> Iterator[None]:
             Watermarks(stage.bootstrap_servers, stage.topic) as topic,
             psycopg.connect(stage.environment["DATABASE_URL"], autocommit=True) as session,
         ):
-            base = topic.messages()
             while not ended.wait(0.05):
                 missing = pending - (seeded - (topic.messages() - base))
                 if missing > 0:

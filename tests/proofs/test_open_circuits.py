@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from circuits.models import TenantCircuit
 from outbox.models import EventStatus, OutboxEvent, OutboxLane
-from tests.proofs.sizes import FULL, size
+from tests.proofs.sizes import FULL, SLOW, size
 from tests.proofs.stage import Span, Stage, sent
 from tests.proofs.verdicts import judge, least, most, none
 from tests.support.waiting import wait_until
@@ -25,7 +25,7 @@ SLEEPER = "sleeper"
 def test_f9_what_waits_behind_open_circuits_costs_the_others_nothing(stage: Stage) -> None:
     """A thousand tenants with an open circuit and a hundred events each beside a drain by two relays."""
     others = [f"tenant-{number:02}" for number in range(50)]
-    seconds, blocked = size(1, 8), size(200, 1_000)
+    seconds, blocked = size(1, 5), size(200, 1_000)
     stage.seed(dict.fromkeys(others, size(1_500, 50_000)))
     stage.start_relays(2)
     wait_until(lambda: sent() > 0)
@@ -76,9 +76,9 @@ def test_f13_what_waited_behind_an_open_circuit_is_no_burst(stage: Stage) -> Non
     """A tenant that was served once collects a backlog behind its open circuit, which then closes by its own probe."""
     others = [f"tenant-{number}" for number in range(9)]
     stage.seed({SLEEPER: 100} | dict.fromkeys(others, size(25_000, 350_000)))
-    stage.start_relays(2)
+    stage.start_relays(2, **SLOW)
     wait_until(lambda: sent(SLEEPER) == 100)
-    opens = timezone.now() + timedelta(seconds=size(2, 60))
+    opens = timezone.now() + timedelta(seconds=size(2, 25))
     TenantCircuit.objects.create(tenant_id=SLEEPER, name="publish", state="open", epoch=1, open_until=opens)
     stage.seed({SLEEPER: size(20_000, 100_000)}, first=101)
     wait_until(lambda: TenantCircuit.objects.get().state == "closed", timeout=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -53,7 +54,9 @@ def test_tasks_start_within_a_second_beside_relays_at_work(stage: Stage) -> None
     """In the same workers, while they publish a backlog."""
     cluster = stage.start_manage("qcluster", env=stage.environment | SLOW)
     wait_until(lambda: OutboxRelay.objects.count() == 2, explain=cluster.output)
-    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(10_000, 100_000)))
+    # All at once, or the relays would be about as fast as what is seeded.
+    with transaction.atomic():
+        stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(10_000, 100_000)))
     wait_until(lambda: sent() > 0)
     waits = []
     for _ in range(size(1, 20)):
@@ -61,6 +64,56 @@ def test_tasks_start_within_a_second_beside_relays_at_work(stage: Stage) -> None
         waits.append(result(async_task("time.time", save=True), wait=HANG_GUARD_SECONDS * 1_000) - queued)
     assert not all_sent(), "the backlog must not have ended"
     judge(most(PROOF, "a task beside relays at work, until it starts, s", max(waits), 1))
+
+
+@pytest.mark.timeout(300)
+def test_weights_and_quotas_take_effect_within_a_second(stage: Stage) -> None:
+    """Of two tenants with backlogs, at one relay that is slow enough for these to last."""
+    stage.seed(dict.fromkeys((BUSY, ELEPHANT), size(80_000, 400_000)))
+    stage.start_relays(1, OUTBOX_BATCH_SIZE="50")
+    wait_until(lambda: sent(BUSY) > 0)
+    claims = [
+        *_decided("a weight", {"weight": 9}, lambda share: share > 0.8),
+        *_decided("a quota of a batch", {"batch_quota": 5}, lambda share: share < 0.2),
+    ]
+    for tenant in (BUSY, ELEPHANT):
+        assert OutboxEvent.objects.pending().of_tenant(tenant).exists(), "no backlog must have ended"
+    judge(*claims)
+
+
+def _decided(what: str, values: dict[str, int], holds: Callable[[float], bool]) -> list[Claim]:
+    """A policy, and the end of it: until the one tenant's share is what it is to be, and remains it."""
+    begins, ends = [], []
+    for _ in range(TIMES):
+        TenantPolicy.objects.update_or_create(tenant_id=BUSY, defaults=values)
+        begins.append(_until_shared(holds))
+        TenantPolicy.objects.filter(tenant_id=BUSY).delete()
+        ends.append(_until_shared(lambda share: 0.4 < share < 0.6))
+    return [
+        most(PROOF, f"{what}, until it holds, s", max(begins), 1),
+        most(PROOF, f"the end of {what}, until it holds, s", max(ends), 1),
+    ]
+
+
+def _until_shared(holds: Callable[[float], bool]) -> float:
+    """Seconds until the end of the last fifth of one in which the share was another."""
+    since = time.time()
+    wait_until(lambda: len(found := _shares(since)) > 4 and all(map(holds, found[-3:])))
+    shares = _shares(since)
+    return max((number for number, share in enumerate(shares, 1) if not holds(share)), default=0) / 5
+
+
+def _shares(since: float) -> list[float]:
+    """The one tenant's part of all events, for each fifth of a second that is over."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE tenant_id = %(tenant)s)::float8 / count(*) FROM outbox_events"
+            " WHERE sent_at > to_timestamp(%(since)s)"
+            " GROUP BY floor(extract(epoch FROM sent_at - to_timestamp(%(since)s)) * 5)"
+            " ORDER BY floor(extract(epoch FROM sent_at - to_timestamp(%(since)s)) * 5)",
+            {"since": since, "tenant": BUSY},
+        )
+        return [share for (share,) in cursor.fetchall()][:-1]
 
 
 def _due_events(stage: Stage) -> list[Claim]:

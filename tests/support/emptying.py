@@ -25,7 +25,11 @@ def begin() -> None:
     whatever_there_is: Callable[[Any], None] = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 
     def end(case: Any) -> None:
-        whatever_there_is(case) if set(case.databases) - {DEFAULT_DB_ALIAS} else empty()
+        if set(case.databases) - {DEFAULT_DB_ALIAS}:
+            whatever_there_is(case)
+            _remember_as_migrated()
+        else:
+            empty()
 
     TransactionTestCase._fixture_teardown = end  # type: ignore[attr-defined]
 
@@ -41,8 +45,12 @@ def empty() -> None:
             cursor.execute(f"TRUNCATE {', '.join(found)} CASCADE")
     if _contents() != _as_migrated:
         call_command("flush", verbosity=0, interactive=False)
-        groups.restore()
-        _as_migrated[:] = _contents()
+        _remember_as_migrated()
+
+
+def _remember_as_migrated() -> None:
+    groups.restore()
+    _as_migrated[:] = _contents()
 
 
 def _with_rows(tables: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from django_q.conf import Conf
 from pytest_django import Settings
 
 import outbox
+from outbox.kafka import metadata
 from outbox.models import EventStatus, OutboxJob, OutboxRelay, TenantPolicy
 from outbox.operations import backlog
 from outbox.operations.backlog import Backlog, Totals
@@ -33,6 +34,7 @@ def settled(settings: Settings, mock_cluster: MockCluster, monkeypatch: pytest.M
     settings.OUTBOX_BACKLOG_SECONDS = 0.01
     settings.OUTBOX_LEASE_SECONDS = 600
     monkeypatch.setattr("outbox.operations.check.FRESH", timedelta(0))
+    monkeypatch.setattr(metadata, "REQUEST_SECONDS", 30.0)
     OutboxRelay.objects.create(host="a", pid=1, version=outbox.__version__, rate=10)
 
 
@@ -121,7 +123,8 @@ def test_hidden_sessions_are_a_warning() -> None:
         other.roll_back()
 
 
-def test_a_broker_that_does_not_answer_is_an_error(settings: Settings) -> None:
+def test_a_broker_that_does_not_answer_is_an_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "REQUEST_SECONDS", 0.1)
     settings.OUTBOX_KAFKA_CONFIG = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
     assert ("broker", "no answer from 127.0.0.1:1") in found("error")
 

@@ -231,7 +231,7 @@ def test_pauses_grow_from_a_fiftieth_of_a_second_to_two_seconds() -> None:
     assert pauses[-1] == 2.0
 
 
-# Rates: generic cell rate algorithm with a tolerance of one event and 100 ms
+# Rates: generic cell rate algorithm with a tolerance of one event and 200 ms
 
 
 def limited(rate: float, **state: Any) -> Lane:
@@ -249,20 +249,20 @@ def test_without_a_rate_or_quota_everything_is_allowed() -> None:
 def test_a_quota_is_the_most_of_a_round() -> None:
     assert lane(batch_quota=7).allowance(NOW_US) == 7
     assert limited(1_000.0, batch_quota=7).allowance(NOW_US) == 7
-    assert limited(5.0, batch_quota=7).allowance(NOW_US) == 1
+    assert limited(2.0, batch_quota=7).allowance(NOW_US) == 1
 
 
-def test_one_event_and_a_tenth_of_a_second_may_be_sent_at_once() -> None:
-    assert limited(1_000.0).allowance(NOW_US) == 101
+def test_one_event_and_a_fifth_of_a_second_may_be_sent_at_once() -> None:
+    assert limited(1_000.0).allowance(NOW_US) == 201
     assert limited(0.001).allowance(NOW_US) == 1
 
 
 def test_what_was_sent_is_used_up() -> None:
     sending = limited(1_000.0)
-    send(sending, 101, NOW_US)
+    send(sending, 201, NOW_US)
     assert sending.allowance(NOW_US) == 0
     assert sending.allowance(NOW_US + 50_000) == 50
-    assert sending.allowance(NOW_US + 10 * SECOND_US) == 101
+    assert sending.allowance(NOW_US + 10 * SECOND_US) == 201
 
 
 def test_a_rate_below_one_a_second_allows_one_at_a_time() -> None:
@@ -283,10 +283,10 @@ def test_a_rate_is_kept_over_any_time(rate: float, pauses: list[int]) -> None:
             sent += allowed
     seconds = (now - NOW_US) / 1e6
     # A microsecond of rounding for each time something was sent.
-    assert sent <= (seconds + 0.1 + 2e-6 * len(pauses)) * rate + 2
+    assert sent <= (seconds + 0.2 + 2e-6 * len(pauses)) * rate + 2
 
 
-@given(st.floats(0.1, 10_000), st.integers(10_000, 100_000))
+@given(st.floats(0.1, 10_000), st.integers(10_000, 200_000))
 def test_a_lane_that_always_has_work_reaches_its_rate(rate: float, round_us: int) -> None:
     sending, sent, now = limited(rate), 0, NOW_US
     while now < NOW_US + 20 * SECOND_US:

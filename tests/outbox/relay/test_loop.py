@@ -134,6 +134,19 @@ def test_what_is_produced_and_not_settled_stays_within_two_rounds(
     assert max(unsettled) == 100
 
 
+def test_what_is_reported_late_counts_as_well(make_relay: MakeRelay, tables: Tables, mock_cluster: MockCluster) -> None:
+    """Lanes that wait for reports leave others their turns, and rounds become smaller."""
+    driver = make_relay(batch_size=50, round_seconds=0.01, **PATIENT)
+    driver.learn("news")
+    mock_cluster.round_trip(200)
+    unsettled = []
+    driver.tap(lambda produced: unsettled.append(len(produced) - driver.steering.tally.published))
+    for number in range(40):
+        tables.add_many(10, tenant=f"tenant-{number}")
+    driver.until(lambda: tables.count("sent") == 400)
+    assert max(unsettled) == 100
+
+
 def test_a_look_behind_finds_nothing_again_that_is_being_settled(
     make_relay: MakeRelay, tables: Tables, mock_cluster: MockCluster
 ) -> None:

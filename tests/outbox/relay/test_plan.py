@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.relay.fairness import PAGE_BYTES
+from outbox.relay.fairness import MOST_CREDIT, PAGE_BYTES
 from outbox.relay.lanes import UNLIMITED, Failure, Lane
 from outbox.relay.plan import MOST_ISOLATED, Plan, plan
 from tests.outbox.relay.conftest import lane
@@ -104,6 +104,22 @@ def test_a_lane_that_was_idle_and_served_before_its_turn_still_owes() -> None:
     assert idle.virtual_time == 900.0
 
 
+def test_a_lane_that_had_all_its_limit_let_it_stays_among_the_first() -> None:
+    """Others come in at any virtual time; but no more than so much is saved up."""
+    held, busy = lane("held", batch_quota=20), lane("busy", virtual_time=700.0)
+    part = planned([held, busy])
+    assert (quotas(part)["held"], held.capped) == (20, True)
+    busy.virtual_time = MOST_CREDIT + 900.0
+    planned([held, busy])
+    assert held.virtual_time == 900.0
+
+
+def test_a_lane_that_had_nothing_saves_nothing_up_whatever_its_limit_is() -> None:
+    idle, busy = lane("idle", idle=True, batch_quota=20), lane("busy", virtual_time=700.0)
+    planned([idle, busy])
+    assert idle.virtual_time == 700.0
+
+
 def test_time_starts_where_it_was_when_all_were_idle() -> None:
     both = [lane("a", idle=True), lane("b", idle=True, virtual_time=60.0)]
     assert planned(both, virtual_now=50.0).virtual_now == 50.0
@@ -114,25 +130,25 @@ def test_virtual_time_never_runs_back_within_a_relay() -> None:
     assert planned([lane(virtual_time=3.0)], virtual_now=50.0).virtual_now == 50.0
 
 
-def test_a_lane_whose_rate_is_used_up_saves_nothing_up() -> None:
+def test_a_lane_whose_rate_is_used_up_saves_little_up() -> None:
     limited = lane("limited", rate=10.0, rate_clock=NOW_US - SECOND_US)
     busy = lane("busy")
     part = planned([limited, busy])
-    assert quotas(part)["limited"] == 2
+    assert quotas(part)["limited"] == 3
     serve(part)
-    for _ in range(10):
+    for _ in range(20):
         serve(planned([limited, busy], now_us=NOW_US + 1))
     part = planned([limited, busy], now_us=NOW_US + SECOND_US)
-    assert limited.virtual_time == pytest.approx(busy.virtual_time)
+    assert limited.virtual_time == busy.virtual_time - MOST_CREDIT > 0
 
 
-def test_a_lane_at_its_batch_quota_saves_nothing_up() -> None:
+def test_a_lane_at_its_batch_quota_saves_little_up() -> None:
     small, busy = lane("small", batch_quota=10), lane("busy")
-    for _ in range(10):
+    for _ in range(20):
         serve(planned([small, busy]))
     part = planned([small, busy])
     assert quotas(part) == {"small": 10, "busy": 990}
-    assert small.virtual_time > 900
+    assert small.virtual_time == busy.virtual_time - MOST_CREDIT > 0
 
 
 # Bounds
@@ -153,7 +169,7 @@ def test_an_event_larger_than_a_round_goes_alone() -> None:
 
 def test_what_a_rate_allows_bounds_a_round() -> None:
     part = planned([lane("a", rate=1_000.0), lane("b")])
-    assert quotas(part) == {"a": 101, "b": 899}
+    assert quotas(part) == {"a": 201, "b": 799}
 
 
 def test_a_lane_under_suspicion_sends_no_more_than_can_be_delivered_one_by_one() -> None:

@@ -99,9 +99,9 @@ class Room:
             topics=self.topics,  # type: ignore[arg-type]
             between=self._between,
             load=self._load,
-            most_events=most_events,
             most_bytes=most_bytes,
         )
+        self.publisher.start_round(events=most_events)
 
     def publish(self, to: Lane, *rows: Row, late: bool = False) -> bool:
         return self.publisher.publish(to, list(rows), self.outlet, now_us=NOW_US, late=late)  # type: ignore[arg-type]
@@ -338,7 +338,7 @@ def test_a_queue_that_stays_full_is_left_after_a_moment_for_the_rest_of_the_roun
     polls = room.outlet.polls
     assert not room.publish(lane("b"), row())
     assert room.outlet.polls == polls
-    room.publisher.start_round()
+    room.publisher.start_round(events=5_000)
     assert not room.publish(lane("b"), row())
     assert room.outlet.polls > polls
 
@@ -441,7 +441,7 @@ def test_a_round_is_bounded_in_events_over_all_lanes() -> None:
     assert first.cursor_id == rows[CHUNK + 9][ID]
     assert not room.publish(second, row())
     assert second.cursor == 0
-    room.publisher.start_round()
+    room.publisher.start_round(events=5_000)
     assert room.publish(first, *rows[CHUNK + 10 :])
     assert room.publish(second, row())
 
@@ -452,7 +452,7 @@ def test_a_full_round_has_room_for_lanes_that_wake_up_beside_it() -> None:
     room.publisher.extend_round(2)
     assert not room.publish(second, *[row() for _ in range(3)])
     assert (len(room.outlet.sent), second.outstanding) == (5, 2)
-    room.publisher.start_round()
+    room.publisher.start_round(events=3)
     assert not room.publish(second, *[row() for _ in range(4)])
     assert len(room.outlet.sent) == 8
 
@@ -464,7 +464,7 @@ def test_a_round_is_bounded_in_bytes_over_all_lanes() -> None:
     assert len(room.outlet.sent) == 112
     assert not room.publish(second, row())
     assert second.cursor == 0
-    room.publisher.start_round()
+    room.publisher.start_round(events=5_000)
     assert room.publish(second, row())
 
 

@@ -353,14 +353,6 @@ def test_a_drained_relay_leaves_neither_lease_nor_row(running: Supervisor) -> No
     assert not OutboxLane.objects.filter(owner__isnull=False).exists()
 
 
-@pytest.fixture
-def collector() -> Iterator[None]:
-    threshold = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*threshold)
-
-
 @pytest.mark.usefixtures("collector")
 def test_python_looks_for_cycles_less_often_while_a_relay_runs_but_still_does() -> None:
     gc.set_threshold(700, 10, 10)

@@ -8,13 +8,13 @@ import pytest
 from pytest_django import Settings
 
 from outbox.relay.circuit import Probe
+from outbox.relay.fairness import MOST_CREDIT
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import (
     AHEAD_QUANTA,
     LONG_REST_SECONDS,
     MOST_CANDIDATES,
-    MOST_CREDIT,
     RECENT_SECONDS,
     REFUSED_SECONDS,
     Fleet,
@@ -580,6 +580,17 @@ def test_a_lane_ahead_of_those_that_wait_makes_room(tenure: Tenure) -> None:
     hold(tenure, lane("ahead", virtual_time=LEEWAY + 101.0), lane("near", virtual_time=LEEWAY + 99.0))
     tenure.fleet = Fleet(leased=2, waiting=1, least_virtual_time=100.0)
     assert leavers(tenure, now=1.1) == ["ahead"]
+
+
+def test_a_lane_that_its_limit_holds_is_not_ahead_and_stays_longer(tenure: Tenure) -> None:
+    """It would lose what the limit lets it. But it does not stay for ever, or one relay might keep all of them."""
+    hold(tenure, lane("limited", virtual_time=1e6, capped=True), lane("near", virtual_time=LEEWAY + 99.0))
+    tenure.fleet = Fleet(leased=2, waiting=1, least_virtual_time=100.0)
+    assert leavers(tenure, now=1.1) == []
+    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n), capped=True) for n in range(6)])
+    tenure.fleet = Fleet(leased=10, relays=2)
+    assert leavers(tenure, now=9.9) == []
+    assert leavers(tenure, now=10.1) == ["lane-5"]
 
 
 def test_how_far_ahead_counts_in_service_and_not_in_virtual_time(tenure: Tenure) -> None:

@@ -249,6 +249,38 @@ def test_two_relays_promote_each_its_own(make_watcher: MakeWatcher, tables: Tabl
     assert (tables.count("pending"), tables.count("scheduled")) == (1, 1)
 
 
+def test_whoever_promotes_waits_for_a_lane_before_it_locks_an_event(make_watcher: MakeWatcher, tables: Tables) -> None:
+    """As a settle does, or the two could wait for each other."""
+    put_lane(tables, "acme", floor="2020-01-01")
+    (due,) = tables.add("a", status="scheduled", available_at="2001-01-01")
+    watcher = make_watcher()
+    with another_session() as settler, ThreadPoolExecutor(1) as thread:
+        settler.execute("BEGIN; SELECT FROM outbox_lanes FOR NO KEY UPDATE")
+        done = thread.submit(watcher._promote)
+        wait_until(lambda: waits_for_a_lock(tables))
+        settler.execute("SELECT FROM outbox_events FOR UPDATE NOWAIT")
+        settler.execute("COMMIT")
+        done.result(30)
+    assert tables.statuses(due) == ["pending"]
+
+
+def test_what_another_has_promoted_meanwhile_is_left_as_it_is(make_watcher: MakeWatcher, tables: Tables) -> None:
+    """Also when it has failed and waits for its next attempt."""
+    put_lane(tables, "acme", floor="2020-01-01")
+    retried, sent = tables.add("a", "b", status="scheduled", available_at="2001-01-01")
+    watcher = make_watcher()
+    with another_session() as other, ThreadPoolExecutor(1) as thread:
+        other.execute("BEGIN; SELECT FROM outbox_lanes FOR NO KEY UPDATE")
+        done = thread.submit(watcher._promote)
+        wait_until(lambda: waits_for_a_lock(tables))
+        other.execute("UPDATE outbox_events SET available_at = '2100-01-01' WHERE partition_key = 'a'")
+        other.execute("UPDATE outbox_events SET status = 'pending', available_at = NULL WHERE partition_key = 'b'")
+        other.execute("COMMIT")
+        done.result(30)
+    assert tables.statuses(retried, sent) == ["scheduled", "pending"]
+    assert tables.lane()["floor"].isoformat() == "2020-01-01T00:00:00+00:00"
+
+
 def test_a_due_event_moves_the_floor_of_its_lane_back(make_watcher: MakeWatcher, tables: Tables) -> None:
     put_lane(tables, "acme", floor="2020-01-01")
     tables.add("a", status="scheduled", available_at="2001-01-01", created_at="2010-01-01 00:00:01+00")

@@ -145,8 +145,10 @@ def test_main_killed_while_it_stops_leaves_nobody_behind(qcluster: ManageProcess
     assert_nothing_is_left_behind(qcluster)
 
 
-def test_ordinary_tasks_start_while_relays_are_busy(qcluster: ManageProcess) -> None:
-    commit(20_000)
+def test_ordinary_tasks_start_while_relays_are_busy(start_manage: StartManage, environment: dict[str, str]) -> None:
+    # So that they remain busy: on a fast machine a backlog does not last.
+    qcluster = start_manage("qcluster", env={**environment, "OUTBOX_BATCH_SIZE": "100"})
+    wait_until(lambda: OutboxRelay.objects.count() == 2, explain=qcluster.output)
     commit_backlog(100_000)
     published = OutboxEvent.objects.filter(status=EventStatus.SENT)
     wait_until(lambda: published.count() > 30)

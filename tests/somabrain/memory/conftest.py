@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pytest_django import Settings
 
 from circuits.process import process
 from somabrain.memory import metrics, service
 from somabrain.memory.http import HttpMemoryBackend
+from tests.support import patience
 from tests.support.memory_server import MemoryServer, serving
 
 
 @pytest.fixture(autouse=True)
-def fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fresh_process(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[None]:
     """A process that knows no circuit, has said nothing and has no figures, before and after."""
+    patience.have(settings)
     process.close()
     monkeypatch.setattr(metrics, "_states", {})
     monkeypatch.setattr(metrics, "_pending", {})
