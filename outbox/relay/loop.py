@@ -238,9 +238,14 @@ class Relay:
 
     def _serve(self, seconds: float) -> None:
         """Waits for a delivery report or for news, whichever is to be expected."""
-        if self._senders.expecting:
+        if self._senders.outstanding:
             self._senders.wait(min(seconds, 0.002))
-        elif self._wake.wait(seconds):
+            return
+        if self._senders.expecting:
+            # Only of lanes under suspicion, which may take seconds.
+            self._senders.poll()
+            seconds = min(seconds, 0.002)
+        if self._wake.wait(seconds):
             self._wake.clear()
 
     # express

@@ -46,7 +46,8 @@ class Senders:
         if not lane.isolated:
             return self.main
         if self._quarantine is None:
-            self._quarantine = self._make(True)
+            # Not warmed: a broker that does not answer would keep all lanes waiting, at every probe of one of them.
+            self._quarantine = self._make_cold(True)
         return self._quarantine
 
     @property
@@ -65,7 +66,7 @@ class Senders:
             self._serve(sender)
 
     def wait(self, timeout: float) -> None:
-        """Serves delivery reports of all producers; waits on the one for all, of which nothing lingers."""
+        """Serves delivery reports of all producers; waits on the one for all, if anything is outstanding there."""
         for sender in self._others():
             self._serve(sender)
         self.main.wait(timeout)
@@ -98,7 +99,7 @@ class Senders:
             self._purge(late, now)
         elif self.answers(min(lane.produced_at for lane in stuck)) and any(lane.sender is self.main for lane in stuck):
             self._retired.append(self.main)
-            self.main = self._make(False)
+            self.main = self._make_main()
 
     def answers(self, produced_at: float) -> bool:
         """Whether the broker still answers, while what was produced then (monotonic seconds) stays without report."""
@@ -117,8 +118,8 @@ class Senders:
         for sender in (*self._others(), self.main):
             sender.purge_and_close(1.0)
 
-    def _make(self, isolate: bool) -> Sender:
-        sender = self._make_cold(isolate)
+    def _make_main(self) -> Sender:
+        sender = self._make_cold(False)
         if self._topics.alive:
             self._warm(sender)
         return sender
@@ -149,7 +150,7 @@ class Senders:
             lane.suspect_until = now + QUARANTINE_SECONDS if self._topics.alive else 0.0
         for sender in {lane.sender for lane in late if lane.sender is not None}:
             if sender is self.main:
-                self.main = self._make(False)
+                self.main = self._make_main()
             elif sender is self._quarantine:
                 self._quarantine = None
             elif sender in self._retired:

@@ -120,12 +120,17 @@ def test_suspicion_ends(room: Room) -> None:
 
 
 def test_the_first_producer_is_warmed_and_later_ones_while_there_is_a_broker(room: Room) -> None:
-    suspect = lane(suspect_until=NOW + 1)
     assert room.main.warmed == 1
-    room.senders.of(suspect, NOW)
-    room.topics.alive = False
-    room.senders.judge([room.stuck(since=NOW - DEADLINE - 0.1)], NOW)
+    for alive in (True, False):
+        room.topics.alive = alive
+        room.senders.judge([room.stuck(since=NOW - DEADLINE - 0.1)], NOW)
     assert [made.warmed for made in room.made] == [1, 1, 0]
+
+
+def test_nobody_waits_for_a_producer_of_lanes_under_suspicion(room: Room) -> None:
+    """What they want of the broker may be what does not answer."""
+    room.senders.of(lane(suspect_until=NOW + 1), NOW)
+    assert [made.warmed for made in room.made] == [1, 0]
 
 
 # Reports
