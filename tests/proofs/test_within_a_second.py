@@ -98,22 +98,20 @@ def _decided(what: str, values: dict[str, int], holds: Callable[[float], bool]) 
 def _until_shared(holds: Callable[[float], bool]) -> float:
     """Seconds until the end of the last fifth of one in which the share was another."""
     since = time.time()
-    wait_until(lambda: len(found := _shares(since)) > 4 and all(map(holds, found[-3:])))
-    shares = _shares(since)
-    return max((number for number, share in enumerate(shares, 1) if not holds(share)), default=0) / 5
+    wait_until(lambda: len(found := _shares(since)) > 4 and all(holds(share) for _, share in found[-3:]))
+    return max((end for end, share in _shares(since) if not holds(share)), default=0.0)
 
 
-def _shares(since: float) -> list[float]:
-    """The one tenant's part of all events, for each fifth of a second that is over."""
+def _shares(since: float) -> list[tuple[float, float]]:
+    """Seconds until the end of each fifth of a second that is over, and the one tenant's part of its events."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FILTER (WHERE tenant_id = %(tenant)s)::float8 / count(*) FROM outbox_events"
-            " WHERE sent_at > to_timestamp(%(since)s)"
-            " GROUP BY floor(extract(epoch FROM sent_at - to_timestamp(%(since)s)) * 5)"
-            " ORDER BY floor(extract(epoch FROM sent_at - to_timestamp(%(since)s)) * 5)",
+            "SELECT ceil(extract(epoch FROM sent_at - to_timestamp(%(since)s)) * 5)::float8 / 5,"
+            " count(*) FILTER (WHERE tenant_id = %(tenant)s)::float8 / count(*) FROM outbox_events"
+            " WHERE sent_at > to_timestamp(%(since)s) GROUP BY 1 ORDER BY 1",
             {"since": since, "tenant": BUSY},
         )
-        return [share for (share,) in cursor.fetchall()][:-1]
+        return [(end, share) for end, share in cursor.fetchall()][:-1]
 
 
 def _due_events(stage: Stage) -> list[Claim]:
