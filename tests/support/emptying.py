@@ -13,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from django.test import TransactionTestCase
 
 from tests.support import groups
+from tests.support.database import fingerprint, union
 
 _FILLED_BY_MIGRATIONS = ("auth_group", "auth_group_permissions", "auth_permission", "django_content_type")
 
@@ -21,7 +22,7 @@ _as_migrated: list[tuple[Any, ...]] = []
 
 def begin() -> None:
     """For a database that has just been migrated."""
-    _as_migrated[:] = _contents()
+    _as_migrated[:] = fingerprint(_FILLED_BY_MIGRATIONS)
     whatever_there_is: Callable[[Any], None] = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
 
     def end(case: Any) -> None:
@@ -43,29 +44,16 @@ def empty() -> None:
     if found := _with_rows(set(tables) - set(_FILLED_BY_MIGRATIONS)):
         with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {', '.join(found)} CASCADE")
-    if _contents() != _as_migrated:
+    if fingerprint(_FILLED_BY_MIGRATIONS) != _as_migrated:
         call_command("flush", verbosity=0, interactive=False)
         _remember_as_migrated()
 
 
 def _remember_as_migrated() -> None:
     groups.restore()
-    _as_migrated[:] = _contents()
+    _as_migrated[:] = fingerprint(_FILLED_BY_MIGRATIONS)
 
 
 def _with_rows(tables: Iterable[str]) -> list[str]:
-    names = _all(f"SELECT '{name}' FROM (SELECT FROM {name} LIMIT 1) found" for name in tables)  # noqa: S608
+    names = union(f"SELECT '{name}' FROM (SELECT FROM {name} LIMIT 1) found" for name in tables)  # noqa: S608
     return [name for (name,) in names]
-
-
-def _contents() -> list[tuple[Any, ...]]:
-    return _all(
-        f"SELECT '{name}', count(*), sum(hashtextextended(t::text, 0)::numeric) FROM {name} t"  # noqa: S608
-        for name in _FILLED_BY_MIGRATIONS
-    )
-
-
-def _all(statements: Iterable[str]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(statements))
-        return list(cursor.fetchall())

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 
+from tests.support.database import fingerprint
 from tests.support.walk_rows import Rows
 from tests.support.walk_rules import ROWS, VERBS
 
@@ -89,7 +90,7 @@ class Walker:
         client.raise_request_exception = False
         self._client = client
         self._cookies = {name: each.value for name, each in client.cookies.items()}
-        self._before = fingerprint()
+        self._before = _watched()
         self._wrote = False
 
     def ask(self, path: str, query: Mapping[str, Any]) -> Answer:
@@ -108,7 +109,7 @@ class Walker:
             text, location = response.content.decode(), response.headers.get("Location", "")
             if follow and location.startswith("/admin/"):
                 text += self._client.get(location).content.decode()
-            changed = self._wrote and fingerprint() != self._before
+            changed = self._wrote and _watched() != self._before
             transaction.set_rollback(True)
         exc_info = getattr(response, "exc_info", None)
         return Answer(
@@ -125,16 +126,9 @@ class Walker:
         return execute(sql, params, many, context)
 
 
-def fingerprint() -> list[tuple[Any, ...]]:
-    """Another one as soon as any row of the tables that the admin writes is another."""
-    names = [name for name in connection.introspection.table_names() if name.startswith(_WATCHED)]
-    tables = (
-        f"SELECT '{name}', count(*), sum(hashtextextended(t::text, 0)::numeric) FROM \"{name}\" t"  # noqa: S608
-        for name in names
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(tables) + " ORDER BY 1")
-        return list(cursor.fetchall())
+def _watched() -> list[tuple[Any, ...]]:
+    """What is in the tables that the admin writes."""
+    return fingerprint(name for name in connection.introspection.table_names() if name.startswith(_WATCHED))
 
 
 def _with(path: str, query: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -141,6 +141,15 @@ def another_session() -> psycopg.Connection[Any]:
     for name in ("cursor_factory", "context", "prepare_threshold"):
         params.pop(name, None)
     return psycopg.connect(**params, autocommit=True)
+
+
+@contextmanager
+def lanes_locked() -> Iterator[psycopg.Connection[Any]]:
+    """Whoever settles or promotes waits for the whole block."""
+    with another_session() as other:
+        other.execute("BEGIN; SELECT FROM outbox_lanes FOR NO KEY UPDATE")
+        yield other
+        other.execute("COMMIT")
 
 
 def insert_event(session: psycopg.Connection[Any], tenant: str, topic: str, key: str, columns: dict[str, Any]) -> int:

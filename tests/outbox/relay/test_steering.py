@@ -4,7 +4,6 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from outbox.relay.session import Connection
 from outbox.relay.steering import CLAIM_SECONDS, SHARED_PAUSE_SECONDS, Steering
 from outbox.relay.tenure import Fleet
 from outbox.relay.watch import Found, Listener, Promoted, Stranded, Watcher
-from tests.outbox.relay.conftest import Tables, another_session, lane
+from tests.outbox.relay.conftest import Tables, another_session, lane, lanes_locked
 from tests.support.waiting import wait_until
 
 ME, SOMEBODY_ELSE = uuid.uuid4(), uuid.uuid4()
@@ -237,21 +236,11 @@ def test_reports_are_settled_and_counted(steers: Steering, outcomes: Outcomes, t
     assert held.clean
 
 
-@contextmanager
-def settles_wait() -> Iterator[None]:
-    """The settle thread is at its work for the whole block."""
-    with another_session() as other:
-        other.execute("BEGIN")
-        other.execute("SELECT FROM outbox_lanes FOR NO KEY UPDATE")
-        yield
-        other.execute("COMMIT")
-
-
 def test_one_settle_may_wait_for_another_and_no_more(steers: Steering, outcomes: Outcomes, tables: Tables) -> None:
     """Reports that come meanwhile wait for the next one."""
     (held,) = hold(steers, "acme")
     first, second, third = tables.add("a", "b", "c")
-    with settles_wait():
+    with lanes_locked():
         for event_id in (first, second, third):
             acknowledge(steers, held, event_id)
             steers.submit(outcomes)
@@ -265,7 +254,7 @@ def test_one_settle_may_wait_for_another_and_no_more(steers: Steering, outcomes:
 def test_what_is_settled_of_an_earlier_round_is_behind(steers: Steering, outcomes: Outcomes, tables: Tables) -> None:
     (held,) = hold(steers, "acme")
     (event_id,) = tables.add("a")
-    with settles_wait():
+    with lanes_locked():
         steers.pipeline.begin_round()
         acknowledge(steers, held, event_id)
         steers.submit(outcomes)
@@ -285,7 +274,7 @@ def test_a_round_is_settled_before_its_end_once_that_is_worth_it(
     steers.submit_early(outcomes, least=2)
     assert held.settling == 0, "one event is not worth it"
     acknowledge(steers, held, second)
-    with settles_wait():
+    with lanes_locked():
         steers.submit_early(outcomes, least=2)
         assert held.settling == 1
         acknowledge(steers, held, *tables.add("c", "d"))
@@ -311,7 +300,7 @@ def test_a_lane_that_is_being_published_is_settled_after_it(
 def test_a_lane_is_given_back_once_and_after_its_settle(steers: Steering, outcomes: Outcomes, tables: Tables) -> None:
     (held,) = hold(steers, "acme")
     acknowledge(steers, held, *tables.add("a"))
-    with settles_wait():
+    with lanes_locked():
         steers.submit(outcomes)
         leave(steers, held)
         steers.submit(outcomes)

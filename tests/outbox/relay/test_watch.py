@@ -21,7 +21,7 @@ from outbox.relay.fetch import fetch
 from outbox.relay.session import Connection, hold_identity, lock_key, query
 from outbox.relay.tenure import Tenure
 from outbox.relay.watch import Duty, Found, Listener, Promoted, Stranded, Watcher
-from tests.outbox.relay.conftest import Tables, another_session
+from tests.outbox.relay.conftest import Tables, another_session, lanes_locked
 from tests.support.waiting import wait_until
 
 ME, SOMEBODY_ELSE = uuid.uuid4(), uuid.uuid4()
@@ -254,13 +254,11 @@ def test_whoever_promotes_waits_for_a_lane_before_it_locks_an_event(make_watcher
     put_lane(tables, "acme", floor="2020-01-01")
     (due,) = tables.add("a", status="scheduled", available_at="2001-01-01")
     watcher = make_watcher()
-    with another_session() as settler, ThreadPoolExecutor(1) as thread:
-        settler.execute("BEGIN; SELECT FROM outbox_lanes FOR NO KEY UPDATE")
+    with ThreadPoolExecutor(1) as thread, lanes_locked() as settler:
         done = thread.submit(watcher._promote)
         wait_until(lambda: waits_for_a_lock(tables))
         settler.execute("SELECT FROM outbox_events FOR UPDATE NOWAIT")
-        settler.execute("COMMIT")
-        done.result(30)
+    done.result()
     assert tables.statuses(due) == ["pending"]
 
 
@@ -269,14 +267,12 @@ def test_what_another_has_promoted_meanwhile_is_left_as_it_is(make_watcher: Make
     put_lane(tables, "acme", floor="2020-01-01")
     retried, sent = tables.add("a", "b", status="scheduled", available_at="2001-01-01")
     watcher = make_watcher()
-    with another_session() as other, ThreadPoolExecutor(1) as thread:
-        other.execute("BEGIN; SELECT FROM outbox_lanes FOR NO KEY UPDATE")
+    with ThreadPoolExecutor(1) as thread, lanes_locked() as other:
         done = thread.submit(watcher._promote)
         wait_until(lambda: waits_for_a_lock(tables))
         other.execute("UPDATE outbox_events SET available_at = '2100-01-01' WHERE partition_key = 'a'")
         other.execute("UPDATE outbox_events SET status = 'pending', available_at = NULL WHERE partition_key = 'b'")
-        other.execute("COMMIT")
-        done.result(30)
+    done.result()
     assert tables.statuses(retried, sent) == ["scheduled", "pending"]
     assert tables.lane()["floor"].isoformat() == "2020-01-01T00:00:00+00:00"
 
