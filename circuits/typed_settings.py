@@ -24,6 +24,7 @@ else:
 E = TypeVar("E", bound=Exception)
 Made = TypeVar("Made", bound=Exception, covariant=True)
 
+_KINDS = {int: "whole number", float: "number", str: "text"}
 _WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
@@ -33,8 +34,8 @@ class Problem(Protocol[Made]):
     def __call__(self, name: str, value: Any, reason: str) -> Made: ...
 
 
-class _Unusable(Exception):
-    """A value cannot be what it has to be; says why."""
+class Unusable(Exception):
+    """A value cannot be what it has to be; says why, and not what it is."""
 
 
 class TypedSettings(Generic[S, E]):
@@ -73,7 +74,7 @@ class TypedSettings(Generic[S, E]):
         for each in fields(self._kind):
             try:
                 values[each.name] = self._value(each)
-            except _Unusable as error:
+            except Unusable as error:
                 name = self.name(each)
                 found.append(self._problem(name, self._given(each), str(error)))
         return found or self._contradictions(self._kind(**values))
@@ -97,10 +98,10 @@ class TypedSettings(Generic[S, E]):
         return getattr(django_settings, self.name(each), each.default)
 
     def _value(self, each: Field[Any]) -> Any:
-        value = _parse(self._given(each), self._types[each.name])
+        value = parse(self._given(each), self._types[each.name])
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and (reason := self._out_of_bounds(value, each.metadata)):
-            raise _Unusable(reason)
+            raise Unusable(reason)
         return value
 
     @cached_property
@@ -108,7 +109,8 @@ class TypedSettings(Generic[S, E]):
         return typing.get_type_hints(self._kind)
 
 
-def _parse(raw: Any, wanted: Any) -> Any:
+def parse(raw: Any, wanted: Any) -> Any:
+    """A value of that type, from one or from a string as the environment gives it. Raises `Unusable`."""
     if typing.get_origin(wanted) is tuple:
         return _texts(raw)
     kinds = typing.get_args(wanted)
@@ -124,13 +126,13 @@ def _parse(raw: Any, wanted: Any) -> Any:
     if issubclass(wanted, StrEnum):
         return _choice(raw, wanted)
     if isinstance(raw, bool) or (wanted is str and not isinstance(raw, str)):
-        raise _Unusable(f"must be a {wanted.__name__}")
+        raise Unusable(f"must be a {_KINDS[wanted]}")
     try:
         value = wanted(raw)
     except (OverflowError, TypeError, ValueError) as error:
-        raise _Unusable(f"must be a {wanted.__name__}") from error
+        raise Unusable(f"must be a {_KINDS[wanted]}") from error
     if wanted is int and isinstance(raw, float) and raw != value:
-        raise _Unusable("must be a whole number")
+        raise Unusable("must be a whole number")
     return value
 
 
@@ -138,7 +140,7 @@ def _texts(raw: Any) -> tuple[str, ...]:
     """A list, or as the environment has it: one text with commas."""
     parts = raw.split(",") if isinstance(raw, str) else raw
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise _Unusable("must be a list of texts, or one text with commas between them")
+        raise Unusable("must be a list of texts, or one text with commas between them")
     return tuple(part.strip() for part in parts if part.strip())
 
 
@@ -148,11 +150,11 @@ def _boolean(raw: Any) -> bool:
     try:
         return _WORDS[str(raw).strip().lower()]
     except KeyError:
-        raise _Unusable("must be true or false") from None
+        raise Unusable("must be true or false") from None
 
 
 def _choice(raw: Any, wanted: type[StrEnum]) -> StrEnum:
     try:
         return wanted(str(raw).strip().lower())
     except ValueError:
-        raise _Unusable(f"must be {' or '.join(wanted)}") from None
+        raise Unusable(f"must be {' or '.join(wanted)}") from None

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
+from importlib import import_module
 from typing import Any
 
-bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
-workers = int(os.environ.get("WEB_WORKERS", "2"))
+from django.core.exceptions import ImproperlyConfigured
+
+from somabrain import environment as env
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "somabrain.settings")
+try:
+    bind = env.addresses("WEB_BIND", default="127.0.0.1:8000")
+    workers = env.whole("WEB_WORKERS", default=2, at_least=1, at_most=1_000)
+    # Each worker would say with a traceback that it cannot read them.
+    import_module(os.environ["DJANGO_SETTINGS_MODULE"])
+except ImproperlyConfigured as error:
+    sys.exit(f"Error: {error}")
 # A page waits for the database, not for this process.
 threads = 4
 timeout = 60

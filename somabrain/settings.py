@@ -7,16 +7,25 @@ else is taken for production, which names its database, broker, hosts and secret
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from somabrain import database_url
+from somabrain import environment as env
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+
+class _LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
 
 
 def _kafka() -> dict[str, str]:
@@ -26,11 +35,9 @@ def _kafka() -> dict[str, str]:
 
 
 def _database() -> dict[str, Any]:
-    if not env.str("DATABASE_URL", default=""):
+    if not (url := env.text("DATABASE_URL")):
         return {"ENGINE": "somabrain.embedded.database", "NAME": "somabrain"}
-    database = dict(env.db_url("DATABASE_URL"))
-    if database.get("ENGINE") != "django.db.backends.postgresql":
-        raise ImproperlyConfigured("DATABASE_URL must begin with postgresql://: the outbox needs PostgreSQL.")
+    database = database_url.parsed(url)
     # A dead network must end a session within half a minute, not after the kernel's two hours.
     patience = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     database["OPTIONS"] = {**patience, "tcp_user_timeout": 30_000, **database.get("OPTIONS", {})}
@@ -47,13 +54,13 @@ def _refuse_development_in_production() -> None:
         )
 
 
-DEBUG = env.bool("DEBUG", default=not os.environ.get("DATABASE_URL"))
+DEBUG = env.boolean("DEBUG", default=not os.environ.get("DATABASE_URL"))
 if not DEBUG:
     _refuse_development_in_production()
 
-SECRET_KEY = env.str("SECRET_KEY", default="") or "django-insecure-known-to-everyone-for-development-only"
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+SECRET_KEY = env.text("SECRET_KEY") or "django-insecure-known-to-everyone-for-development-only"
+ALLOWED_HOSTS = env.texts("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env.texts("CSRF_TRUSTED_ORIGINS")
 
 # Apps that stand before django_q and the admin override their commands and templates.
 INSTALLED_APPS = [
@@ -114,18 +121,18 @@ OUTBOX_KAFKA_CONFIG: Any = KAFKA if "bootstrap.servers" in KAFKA else "somabrain
 globals().update({name: value for name, value in os.environ.items() if name.startswith(("OUTBOX_", "CIRCUITS_"))})
 
 # Parsed by somabrain.memory.conf, which says what is wrong with them.
-MEMORY_URL = env.str("MEMORY_URL", default="")
-MEMORY_TOKEN = env.str("MEMORY_TOKEN", default="")
-MEMORY_TIMEOUT = env.str("MEMORY_TIMEOUT", default="5.0")
-MEMORY_CONNECT_TIMEOUT = env.str("MEMORY_CONNECT_TIMEOUT", default="2.0")
-MEMORY_CONNECTIONS = env.str("MEMORY_CONNECTIONS", default="50")
+MEMORY_URL = env.text("MEMORY_URL")
+MEMORY_TOKEN = env.text("MEMORY_TOKEN")
+MEMORY_TIMEOUT = env.text("MEMORY_TIMEOUT", default="5.0")
+MEMORY_CONNECT_TIMEOUT = env.text("MEMORY_CONNECT_TIMEOUT", default="2.0")
+MEMORY_CONNECTIONS = env.text("MEMORY_CONNECTIONS", default="50")
 
 # `retry` counts from the moment a task is fetched, so it must outlast the tasks fetched ahead of it; a
 # positive `save_limit` would lock and load every finished task; workers run a relay, so none is recycled.
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "somabrain",
     "orm": "default",
-    "workers": env.int("QCLUSTER_WORKERS", default=2),
+    "workers": env.whole("QCLUSTER_WORKERS", default=2, at_least=1, at_most=1_000),
     "timeout": 90,
     "retry": 120,
     "poll": 0.1,
@@ -149,7 +156,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".cache" / "static")))
+STATIC_ROOT = Path(env.text("STATIC_ROOT", default=str(BASE_DIR / ".cache" / "static")))
 
 # Nothing inline, nothing from elsewhere: what gets into a page as text stays text.
 CONTENT_SECURITY_POLICY = {
@@ -166,18 +173,18 @@ CONTENT_SECURITY_POLICY = {
 }
 
 if not DEBUG:
-    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_SSL_REDIRECT = env.boolean("SECURE_SSL_REDIRECT", default=True)
     # Probes and scrapers come over plain HTTP from inside the cluster.
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
-    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=30 * 86_400)
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+    SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", default=30 * 86_400, at_least=0, at_most=315_360_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     # Believed only behind a proxy that sets this header itself, since a client could.
-    if env.bool("TRUST_X_FORWARDED_PROTO", default=False):
+    if env.boolean("TRUST_X_FORWARDED_PROTO", default=False):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_TOKEN = env.text("METRICS_TOKEN")
 PROMETHEUS_EXPORT_MIGRATIONS = False
 
 LOGGING = {
@@ -185,7 +192,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": env.choice("LOG_LEVEL", _LogLevel, default="INFO").upper()},
     "loggers": {
         # Django adds a handler of its own for DEBUG, which would print every line twice.
         "django": {"handlers": [], "propagate": True},

@@ -95,6 +95,34 @@ def test_gunicorn_does_not_start_with_settings_that_cannot_work_and_says_so_in_a
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("WEB_WORKERS", "many", "WEB_WORKERS='many': must be a whole number."),
+        ("WEB_WORKERS", "0", "WEB_WORKERS='0': must be at least 1."),
+        ("WEB_BIND", "8000", "WEB_BIND='8000': must be host:port, such as 127.0.0.1:8000, or unix:/run/web.sock."),
+        ("QCLUSTER_WORKERS", "0", "QCLUSTER_WORKERS='0': must be at least 1."),
+        ("DATABASE_URL", "postgresql://ann:hunter2/hunter2@db/shop", "DATABASE_URL cannot be understood: write "),
+    ],
+)
+def test_gunicorn_says_in_one_line_which_variable_it_cannot_read(
+    tmp_path: Path, name: str, value: str, line: str
+) -> None:
+    done = _gunicorn(multiprocess=tmp_path, **{name: value})
+    assert done.returncode != 0
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"Error: {line}")
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "addresses", ["0.0.0.0:80", ":8000", "[::1]:8000", "unix:/run/web.sock", "fd://3", "tcp://localhost:1, unix:web"]
+)
+def test_gunicorn_listens_wherever_it_can(tmp_path: Path, addresses: str) -> None:
+    done = _gunicorn("--check-config", multiprocess=tmp_path, WEB_BIND=addresses)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_example_is_a_production() -> None:
     """Its database does not exist, so nothing that asks it is run."""
     program = (

@@ -31,9 +31,9 @@ def _rows(page: Path) -> dict[str, list[str]]:
 
 
 def _environment_of_service() -> dict[str, str | None]:
-    """Names that the service's code asks the environment for, with their literal defaults."""
+    """Names that the service and its deployment ask the environment for, with their literal defaults."""
     found: dict[str, str | None] = {}
-    for source in (CHECKOUT / "somabrain").rglob("*.py"):
+    for source in (path for place in ("somabrain", "deploy") for path in (CHECKOUT / place).rglob("*.py")):
         for node in ast.walk(ast.parse(source.read_text())):
             if isinstance(node, ast.Call) and (name := _asked_for(node)):
                 found[name] = _default(node) or found.get(name)

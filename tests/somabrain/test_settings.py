@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from somabrain.embedded.paths import CHECKOUT
 from tests.support.processes import ManageProcess, clean_environment
 
 PRODUCTION = {
-    "SECRET_KEY": "secret",
+    "SECRET_KEY": "as-nobody-could-guess-8Hf3kQz7Lw2x",
     "DATABASE_URL": "postgresql://ann:pass@db.example:5433/shop?sslmode=require&keepalives_idle=7",
     "KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9092",
     "ALLOWED_HOSTS": "shop.example,www.shop.example",
@@ -54,7 +55,7 @@ def test_production_reads_what_it_is_given(read: Any) -> None:
     settings = read(**PRODUCTION)
     database = settings["DATABASES"]["default"]
     assert settings["DEBUG"] is False
-    assert settings["SECRET_KEY"] == "secret"
+    assert settings["SECRET_KEY"] == PRODUCTION["SECRET_KEY"]
     assert settings["ALLOWED_HOSTS"] == ["shop.example", "www.shop.example"]
     assert (database["HOST"], database["PORT"], database["NAME"]) == ("db.example", 5433, "shop")
     assert settings["OUTBOX_KAFKA_CONFIG"] == {"bootstrap.servers": "kafka.example:9092"}
@@ -99,10 +100,107 @@ def test_outbox_settings_reach_the_outbox_as_they_were_written(read: Any) -> Non
     assert (settings["OUTBOX_BATCH_SIZE"], settings["OUTBOX_NO_SUCH"]) == ("0", "x")
 
 
+@pytest.mark.parametrize("word", ["true", "1", "Yes", " on "])
+def test_a_variable_that_is_true_is_understood(read: Any, word: str) -> None:
+    assert "SECURE_PROXY_SSL_HEADER" in read(**PRODUCTION, TRUST_X_FORWARDED_PROTO=word)
+
+
+@pytest.mark.parametrize("word", ["false", "0", "no", "OFF"])
+def test_a_variable_that_is_false_is_understood(read: Any, word: str) -> None:
+    assert read(**PRODUCTION, SECURE_SSL_REDIRECT=word)["SECURE_SSL_REDIRECT"] is False
+
+
+def test_an_empty_variable_is_as_good_as_none(read: Any) -> None:
+    settings = read(
+        **PRODUCTION, SECURE_SSL_REDIRECT="", SECURE_HSTS_SECONDS=" ", QCLUSTER_WORKERS="", LOG_LEVEL="", STATIC_ROOT=""
+    )
+    assert settings["SECURE_SSL_REDIRECT"] is True
+    assert settings["SECURE_HSTS_SECONDS"] == 2_592_000
+    assert settings["Q_CLUSTER"]["workers"] == 2
+    assert settings["LOGGING"]["root"]["level"] == "INFO"
+    assert settings["STATIC_ROOT"] == CHECKOUT / ".cache" / "static"
+
+
+@pytest.mark.parametrize("level", ["warning", "WARNING"])
+def test_a_level_of_the_log_is_understood_in_letters_of_any_size(read: Any, level: str) -> None:
+    assert read(LOG_LEVEL=level)["LOGGING"]["root"]["level"] == "WARNING"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("DEBUG", "flase", "must be true or false"),
+        ("SECURE_SSL_REDIRECT", "ture", "must be true or false"),
+        ("SECURE_HSTS_INCLUDE_SUBDOMAINS", "2", "must be true or false"),
+        ("TRUST_X_FORWARDED_PROTO", "none", "must be true or false"),
+        ("SECURE_HSTS_SECONDS", "x", "must be a whole number"),
+        ("SECURE_HSTS_SECONDS", "-1", "must be at least 0"),
+        ("QCLUSTER_WORKERS", "abc", "must be a whole number"),
+        ("QCLUSTER_WORKERS", "2.5", "must be a whole number"),
+        ("QCLUSTER_WORKERS", "0", "must be at least 1"),
+        ("QCLUSTER_WORKERS", "1001", "must be at most 1,000"),
+        ("LOG_LEVEL", "loud", "must be debug or info or warning or error or critical"),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_named_with_what_it_must_be(
+    read: Any, name: str, value: str, reason: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        read(**{**PRODUCTION, name: value})
+    assert str(refusal.value) == f"{name}={value!r}: {reason}."
+
+
+def test_a_secret_may_begin_like_the_name_of_a_variable(read: Any) -> None:
+    secret = "$ecret-" + "x7" * 20
+    assert read(**{**PRODUCTION, "SECRET_KEY": secret})["SECRET_KEY"] == secret
+
+
+def test_a_password_of_the_database_may_have_any_character_that_is_escaped(read: Any) -> None:
+    database = read(DEBUG="true", DATABASE_URL="postgresql://ann:a%2Fb%3Fc%23d%40e%3Af%5Bg%5D%25@db/shop")
+    assert database["DATABASES"]["default"]["PASSWORD"] == "a/b?c#d@e:f[g]%"
+    assert database["DATABASES"]["default"]["HOST"] == "db"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:hunter2/hunter2@db/shop",
+        "postgresql://ann:12/hunter2@db/shop",
+        "postgresql://ann:12?hunter2@db/shop",
+        "postgresql://ann:12#hunter2@db/shop",
+        "postgresql://ann:hunter2?hunter2@db/shop",
+        "postgresql://ann:hunter2#hunter2@db/shop",
+        "postgresql://ann:hunter2[@db/shop",
+        "postgresql://ann:hunter2@db:port/shop",
+        "postgresql://ann:hunter2@db:99999/shop",
+        "postgresql://ann:hunter2@db/",
+        "postgresql://ann:hunter2@db",
+        "//ann:hunter2@db/shop",
+        "ann:hunter2@db/shop",
+        "postgresql:ann:hunter2@db/shop",
+    ],
+)
+def test_a_database_url_that_cannot_be_understood_is_not_shown(read: Any, url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"DATABASE_URL.* postgresql://") as refusal:
+        read(DEBUG="true", DATABASE_URL=url)
+    assert "hunter2" not in "".join(traceback.format_exception(refusal.value)[-2:])
+    assert refusal.value.__cause__ is refusal.value.__context__ is None
+
+
+def test_a_database_may_be_named_by_libpqs_service(read: Any) -> None:
+    database = read(DEBUG="true", DATABASE_URL="postgresql://?service=shop")["DATABASES"]["default"]
+    assert database["OPTIONS"]["service"] == "shop"
+
+
 @pytest.mark.parametrize(
     ("environment", "complaint"),
     [
         ({"DEBUG": "false"}, "Error: DEBUG is false, so set SECRET_KEY, DATABASE_URL"),
+        (
+            {"DEBUG": "true", "DATABASE_URL": "postgresql://ann:hunter2/hunter2@db/shop"},
+            "Error: DATABASE_URL cannot be understood: write postgresql://user:password@host:port/name.",
+        ),
+        ({"QCLUSTER_WORKERS": "abc"}, "Error: QCLUSTER_WORKERS='abc': must be a whole number."),
         ({"OUTBOX_BATCH_SIZE": "0"}, "(outbox.E001) OUTBOX_BATCH_SIZE"),
         ({"OUTBOX_BATCHSIZE": "1"}, "(outbox.E001) OUTBOX_BATCHSIZE='1': no such setting"),
     ],
@@ -115,3 +213,4 @@ def test_a_command_that_cannot_start_says_why_without_a_traceback(
     process.kill()
     assert complaint in process.output()
     assert "Traceback" not in process.output()
+    assert "hunter2" not in process.output()

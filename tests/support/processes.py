@@ -21,6 +21,12 @@ _OUR_SETTINGS = (
     "SECRET_KEY",
     "ALLOWED_HOSTS",
     "DJANGO_",
+    "LOG_LEVEL",
+    "METRICS_TOKEN",
+    "QCLUSTER_",
+    "SECURE_",
+    "TRUST_",
+    "WEB_",
 )
 
 
