@@ -1,7 +1,7 @@
 """The service's settings, read from the environment.
 
 Without `DATABASE_URL` the service is a laptop: it runs on the embedded PostgreSQL, and DEBUG is on. Anything
-else is taken for production, which names its database, broker, hosts and secret or does not start.
+else is taken for production, which names its database, broker, hosts and a secret of its own or does not start.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
-from somabrain import database_url
+from somabrain import database_url, production
 from somabrain import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -44,21 +43,11 @@ def _database() -> dict[str, Any]:
     return database
 
 
-def _refuse_development_in_production() -> None:
-    required = ("SECRET_KEY", "DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "ALLOWED_HOSTS")
-    missing = [name for name in required if not os.environ.get(name, "").strip()]
-    if missing:
-        raise ImproperlyConfigured(
-            f"DEBUG is false, so set {', '.join(missing)}; "
-            "or set DEBUG=true to develop on the embedded database and broker."
-        )
-
-
 DEBUG = env.boolean("DEBUG", default=not os.environ.get("DATABASE_URL"))
 if not DEBUG:
-    _refuse_development_in_production()
+    production.refuse_development()
 
-SECRET_KEY = env.text("SECRET_KEY") or "django-insecure-known-to-everyone-for-development-only"
+SECRET_KEY = env.text("SECRET_KEY") or production.DEVELOPMENT_KEY
 ALLOWED_HOSTS = env.texts("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.texts("CSRF_TRUSTED_ORIGINS")
 

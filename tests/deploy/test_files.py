@@ -23,6 +23,17 @@ def _example() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
+def _edited() -> dict[str, str]:
+    """The example as somebody deploys it, who does what its comment about secrets says."""
+    made = re.findall(r"^#\s+python3 -c '(.*)'$", (DEPLOY / "environment.example").read_text(), re.MULTILINE)
+    assert len(made) == 1
+    secrets = {
+        name: subprocess.run([sys.executable, "-c", made[0]], capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("SECRET_KEY", "METRICS_TOKEN")
+    }
+    return {**_example(), **secrets}
+
+
 def _service(unit: Path) -> configparser.SectionProxy:
     parser = configparser.ConfigParser(interpolation=None, delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
@@ -69,7 +80,7 @@ def _gunicorn(*options: str, multiprocess: Path, **environment: str) -> subproce
     return subprocess.run(
         [Path(sys.executable).with_name(Path(program).name), *options, *arguments],
         cwd=CHECKOUT,
-        env={**clean_environment(), **_example(), **directory, **environment},
+        env={**clean_environment(), **_edited(), **directory, **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -130,12 +141,20 @@ def test_the_example_is_a_production() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**clean_environment(), **_example(), "DJANGO_SETTINGS_MODULE": "somabrain.settings"},
+        env={**clean_environment(), **_edited(), "DJANGO_SETTINGS_MODULE": "somabrain.settings"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+def test_an_untouched_example_does_not_start_and_says_what_to_set(tmp_path: Path) -> None:
+    wrong = {name: _example()[name] for name in ("SECRET_KEY", "METRICS_TOKEN")}
+    done = _gunicorn(multiprocess=tmp_path, **wrong)
+    assert done.returncode != 0
+    (said,) = done.stderr.splitlines()
+    assert "SECRET_KEY contains change-me, METRICS_TOKEN contains change-me. This makes one: python3 -c" in said
 
 
 def test_the_example_names_only_variables_that_exist() -> None:

@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from somabrain.embedded.paths import CHECKOUT
+from somabrain.production import DEVELOPMENT_KEY
 from tests.support.processes import ManageProcess, clean_environment
 
 PRODUCTION = {
@@ -49,6 +50,41 @@ def test_a_database_means_production_which_names_everything_that_is_missing(read
 def test_production_does_not_start_without(read: Any, name: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"set {name};"):
         read(DEBUG="false", **{**PRODUCTION, name: " "})
+
+
+@pytest.mark.parametrize(
+    ("secrets", "known"),
+    [
+        ({"SECRET_KEY": DEVELOPMENT_KEY}, "SECRET_KEY begins with django-insecure-"),
+        ({"SECRET_KEY": "django-insecure-8Hf3kQz7Lw2xP5vN9rT1"}, "SECRET_KEY begins with django-insecure-"),
+        ({"SECRET_KEY": "Change-Me-to-50-random-characters-or-so"}, "SECRET_KEY contains change-me"),
+        ({"SECRET_KEY": "8Hf3kQz7Lw2xP5vN9rT1bC6dJ4mS0yW" + " "}, "SECRET_KEY has fewer than 32 characters"),
+        ({"METRICS_TOKEN": "change-me-too-and-soon"}, "METRICS_TOKEN contains change-me"),
+        ({"METRICS_TOKEN": "8Hf3kQz7Lw2xP5v"}, "METRICS_TOKEN has fewer than 16 characters"),
+        (
+            {"SECRET_KEY": "8Hf3kQz7", "METRICS_TOKEN": "P5vN9rT1"},
+            "SECRET_KEY has fewer than 32 characters, METRICS_TOKEN has fewer than 16 characters",
+        ),
+    ],
+)
+def test_production_does_not_start_with_secrets_that_are_known_or_short(
+    read: Any, secrets: dict[str, str], known: str
+) -> None:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        read(**{**PRODUCTION, **secrets})
+    said = str(refusal.value)
+    assert f"DEBUG is false, so secrets must be hard to guess: {known}. This makes one: python3 -c" in said
+    assert not [secret for secret in secrets.values() if secret in said]
+
+
+def test_production_starts_with_secrets_that_are_just_long_enough(read: Any) -> None:
+    settings = read(**{**PRODUCTION, "SECRET_KEY": "x7" * 16, "METRICS_TOKEN": "x7" * 8})
+    assert settings["METRICS_TOKEN"] == "x7" * 8
+
+
+def test_development_may_have_any_secret(read: Any) -> None:
+    settings = read(DEBUG="true", SECRET_KEY="change-me", METRICS_TOKEN="x")
+    assert (settings["SECRET_KEY"], settings["METRICS_TOKEN"]) == ("change-me", "x")
 
 
 def test_production_reads_what_it_is_given(read: Any) -> None:
