@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, InterfaceError
 
+from circuits.terminal.people import USAGE
+
 INTERRUPTED = 130
 _SCHEMA = ("42P01", "42703", "42883")
 """SQLSTATEs of a table, a column or a function that does not exist."""
@@ -48,6 +50,7 @@ class VerbCommand(BaseCommand, ABC):
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        _refuse_what_is_no_text(options)
         try:
             self.verbs[verb].handle(self, options)
         except self.errors as error:
@@ -67,6 +70,23 @@ class VerbCommand(BaseCommand, ABC):
     @abstractmethod
     def database_failed(self, error: Exception, options: Mapping[str, Any]) -> CommandError:
         """What to say of an error of the database's."""
+
+
+def _refuse_what_is_no_text(options: Mapping[str, Any]) -> None:
+    """Python takes bytes that are not of the terminal's encoding for halves of characters, which no database keeps."""
+    for name, value in options.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and (shown := _unlike_text(text)):
+                raise CommandError(f"{name}='{shown}' is no UTF-8: type it again in that encoding.", returncode=USAGE)
+
+
+def _unlike_text(text: str) -> str | None:
+    """The text with what is no text written out; None if all of it is."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return None
 
 
 def is_not_migrated(error: Exception) -> bool:

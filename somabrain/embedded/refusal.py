@@ -10,6 +10,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from circuits.terminal import values
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -36,7 +38,7 @@ class Refusal:
 def add_arguments(parser: CommandParser) -> None:
     parser.add_argument("--refuse", metavar="TOPIC", help="refuse whoever writes to this topic, for a while")
     parser.add_argument(
-        "--refuse-seconds", type=float, default=30.0, metavar="N", help="for so long (default: %(default)s)"
+        "--refuse-seconds", type=values.seconds, default=30.0, metavar="N", help="for so long (default: %(default)s)"
     )
 
 

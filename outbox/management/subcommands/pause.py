@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -57,11 +57,8 @@ class Pause(Verb):
 
 
 def _until(options: Mapping[str, Any], alias: str) -> datetime | None:
-    until: datetime | None = options["until"]
     if options["length"] is None:
+        until: datetime | None = options["until"]
         return until
-    try:
-        until = listing.database_now(using=alias) + options["length"]
-    except OverflowError:
-        raise pause.InvalidPause("that long a pause has no end: leave --for out") from None
-    return until
+    length: timedelta = options["length"]
+    return listing.database_now(using=alias) + length

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.db.models.functions import Now
 
+from circuits.terminal import values
 from circuits.terminal.verbs import Verb
 from outbox import conf
 from outbox.management.stop_signals import StopSignals
@@ -36,7 +37,7 @@ class Relay(Verb):
         )
         parser.add_argument(
             "--patience",
-            type=float,
+            type=values.seconds,
             default=20.0,
             metavar="SECONDS",
             help="with --until-empty: give up after so long without any progress, as without a broker (default: 20)",

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from circuits.terminal import values
 from somabrain.demo import brokers, run, trouble
 from somabrain.embedded.foreground import until_stopped
 from somabrain.errors import SomabrainError
@@ -27,10 +28,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--kafka", choices=brokers.KINDS, help="start this kind of broker (default: the mock broker)"
         )
-        parser.add_argument("--port", type=int, default=8000, help="of the web server, if it is free (default: 8000)")
+        parser.add_argument(
+            "--port", type=values.port, default=8000, help="of the web server, if it is free (default: 8000)"
+        )
         parser.add_argument(
             "--refuse-seconds",
-            type=float,
+            type=values.seconds,
             default=trouble.SECONDS,
             metavar="N",
             help="for so long after its start a broker of the demo's own refuses one tenant's topic: the circuit of "

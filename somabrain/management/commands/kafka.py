@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from circuits.terminal import values
 from somabrain.embedded import broker, kafka, refusal
 from somabrain.embedded.errors import EmbeddedServerError
 from somabrain.embedded.foreground import until_stopped
@@ -19,7 +20,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port", type=int, help="TCP port (default: a free one)")
+        parser.add_argument("--port", type=values.port, help="TCP port (default: a free one)")
         refusal.add_arguments(parser)
 
     def handle(self, *args: Any, port: int | None, **options: Any) -> None:

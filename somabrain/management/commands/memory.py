@@ -12,12 +12,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError
 
+from circuits.terminal import values
 from outbox.management.stop_signals import StopSignals
 from somabrain.embedded.errors import EmbeddedServerError
 from somabrain.memory import queue
 from somabrain.memory.http import HttpMemoryBackend
 from somabrain.memory.replay import Replay
 from somabrain.memory.topic import TopicReader
+
+MOST_THREADS = 1_000
 
 
 class Command(BaseCommand):
@@ -37,18 +40,20 @@ class Command(BaseCommand):
         )
         replay.add_argument(
             "--patience",
-            type=float,
+            type=values.seconds,
             default=30.0,
             metavar="SECONDS",
             help="with --until-empty: give up after so long without any progress (default: 30)",
         )
         replay.add_argument(
-            "--threads", type=int, default=16, help="tenants that are served at the same time (default: 16)"
+            "--threads",
+            type=values.at_most(MOST_THREADS),
+            default=16,
+            metavar="N",
+            help="tenants that are served at the same time (default: 16)",
         )
 
     def handle(self, *args: Any, verb: str, until_empty: bool, patience: float, threads: int, **options: Any) -> None:
-        if threads < 1:
-            raise CommandError(f"--threads={threads}: must be at least 1.", returncode=2)
         try:
             backend = HttpMemoryBackend.from_settings()
             with StopSignals() as signals:

@@ -8,11 +8,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from circuits.terminal import values
 from somabrain.embedded import broker, refusal
 from somabrain.embedded.errors import EmbeddedServerError
 from somabrain.embedded.foreground import until_stopped
 from somabrain.embedded.mock import MockCluster
 from somabrain.embedded.refusal import Refusal
+
+MOST_BROKERS = 100
 
 
 class Command(BaseCommand):
@@ -20,7 +23,13 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--brokers", type=int, default=1, help="size of the cluster (default: 1)")
+        parser.add_argument(
+            "--brokers",
+            type=values.at_most(MOST_BROKERS),
+            default=1,
+            metavar="N",
+            help="size of the cluster (default: 1)",
+        )
         refusal.add_arguments(parser)
 
     def handle(self, *args: Any, brokers: int, **options: Any) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import re
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -20,11 +23,16 @@ from outbox.operations.bulk import Progress
 from outbox.operations.check import Finding, Level
 from outbox.operations.filters import Filter
 from outbox.operations.listing import database_now, page
+from outbox.operations.pause import pauses
 from outbox.operations.tail import Happening, Tail
+from tests.conftest import StartManage
 from tests.outbox.management.said import OK, USAGE, WRONG, Said
 from tests.outbox.operations.rows import BEGAN, event, failed, status
 
 pytestmark = pytest.mark.django_db
+
+MOST = str(2**63 - 1)
+"""The largest number that is read."""
 
 
 class Terminal(StringIO):
@@ -472,7 +480,67 @@ def test_an_argument_that_cannot_be_meant_is_refused_before_anything_else(words:
 
 
 def test_an_age_beyond_all_events_is_a_usage_error() -> None:
-    assert Said("list", "--older-than", "999999w").code == USAGE
+    assert "'999999w' is too long: at most 36500d" in Said("list", "--older-than", "999999w").complaint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "--tenant", "\udce9"],
+        ["list", "--topic", "caf\udce9"],
+        ["discard", "--all", "--reason", "caf\udce9", "--yes"],
+        ["pause", "--reason", "caf\udce9", "--yes"],
+        ["resume", "--reason", "caf\udce9", "--yes"],
+        ["stats", "--tenant", "\udce9"],
+        ["list", "--after", "\udce9"],
+    ],
+)
+def test_what_is_no_utf8_is_a_usage_error_that_names_it(words: list[str]) -> None:
+    said = Said(*words)
+    (name,) = [before for before, word in itertools.pairwise(words) if "\udce9" in word]
+    assert said.code == USAGE
+    assert said.complaint.startswith(f"{name.removeprefix('--')}='")
+    assert "\\xe9' is no UTF-8" in said.complaint
+    assert not OperatorAction.objects.exists()
+
+
+def test_a_process_that_is_given_no_utf8_says_so_without_a_traceback(start_manage: StartManage) -> None:
+    process = start_manage("outbox", "list", "--tenant", os.fsdecode(b"\xe9"))
+    assert process.wait(timeout=60) == USAGE
+    assert "CommandError: tenant='\\xe9' is no UTF-8" in process.output()
+    assert "Traceback" not in process.output()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "--limit", MOST],
+        ["list", "--id", MOST],
+        ["jobs", "--limit", MOST],
+        ["jobs", "show", MOST],
+        ["prune", "--limit", MOST, "--seconds", MOST, "--dry-run"],
+        ["replay", "--all", "--limit", MOST, "--dry-run"],
+        ["replay", "--all", "--job", "--rate", "nan", "--reason", "x", "--yes"],
+        ["replay", "--all", "--job", "--rate", "inf", "--reason", "x", "--yes"],
+        ["relay", "--patience", "nan"],
+        ["pause", "--reason", "x", "--yes", "--until", "9999-12-31T23:59-12:00"],
+        ["pause", "--reason", "x", "--yes", "--until", "0001-01-01T00:00+12:00"],
+        ["pause", "--reason", "x", "--yes", "--for", "99999999d"],
+    ],
+)
+def test_no_number_or_date_is_so_large_that_there_is_a_traceback(words: list[str]) -> None:
+    assert Said(*words).code in (OK, WRONG, USAGE)
+    assert not OperatorAction.objects.exists()
+
+
+@pytest.mark.parametrize("end", [["--until", "9999-12-30T23:59Z"], ["--for", "36500d"]])
+def test_the_longest_pause_can_be_shown(end: list[str]) -> None:
+    assert re.fullmatch(
+        r"Paused everyone until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\n", Said("pause", "--reason", "x", "--yes", *end).out
+    )
+    (held,) = pauses()
+    assert held.until is not None
+    assert Said("resume", "--yes").code == OK
 
 
 def test_a_database_without_the_tables_says_what_to_run() -> None:

@@ -178,7 +178,7 @@ def test_a_topic_that_may_not_be_read_ends_it_with_a_message(start: Start, mock_
     [
         (["replay"], {"MEMORY_URL": ""}, "MEMORY_URL='': must name the memory"),
         (["replay"], {"MEMORY_URL": "memory"}, "(memory.E001) MEMORY_URL='memory'"),
-        (["replay", "--threads=0"], {}, "--threads=0: must be at least 1"),
+        (["replay", "--threads=0"], {}, "argument --threads: '0' is no positive whole number"),
     ],
 )
 def test_what_cannot_work_is_said_without_a_traceback(
