@@ -41,9 +41,10 @@ def on_and_on(*, kafka: str | None, port: int, refuse_seconds: float, say: Say, 
     home = _prepare()
     trouble.prepare(seconds=refuse_seconds)
     refuse = Refusal(topic=trouble.TOPIC, seconds=refuse_seconds)
-    with brokers.provided(kafka, log=home / "broker.log", refuse=refuse) as bootstrap_servers:
+    broker = brokers.provided(kafka, log=home / "broker.log", refuse=refuse)
+    with broker as bootstrap_servers, staff.on_duty() as password:
         address = f"127.0.0.1:{_free(port)}"
-        say(f"admin   http://{address}/admin/   user {staff.USERNAME}, password {staff.renew()}")
+        say(f"admin   http://{address}/admin/   user {staff.USERNAME}, password {password}")
         say(f"broker  {bootstrap_servers}")
         say(f"logs    {home}   Ctrl-C stops everything")
         web = ("runserver", "--noreload", "--skip-checks", address)

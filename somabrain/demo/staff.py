@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.contrib.auth import get_user_model
+from django.db import Error, InterfaceError, transaction
 
 from somabrain.errors import SomabrainError
 
@@ -18,6 +21,20 @@ class AccountTaken(SomabrainError):
     """The demo's account belongs to somebody else."""
 
 
+class StillActive(SomabrainError):
+    """The demo has ended, and its superuser can still log in."""
+
+
+@contextmanager
+def on_duty() -> Iterator[str]:
+    """The password of the demo's account, which nobody can log in with after the block, however that ends."""
+    password = renew()
+    try:
+        yield password
+    finally:
+        _retire(password)
+
+
 def renew() -> str:
     """Make sure that the demo's account exists, and give it a new random password, which is returned."""
     accounts = get_user_model().objects
@@ -29,3 +46,17 @@ def renew() -> str:
     account.set_password(password)
     account.save()
     return password
+
+
+def _retire(password: str) -> None:
+    """Unless another demo has the account by now, with a password of its own."""
+    try:
+        with transaction.atomic():
+            account = get_user_model().objects.select_for_update().filter(username=USERNAME, email=_EMAIL).first()
+            if account is not None and account.check_password(password):
+                account.is_active = False
+                account.set_unusable_password()
+                account.save(update_fields=["is_active", "password"])
+    except (Error, InterfaceError) as error:
+        said = " ".join(str(error).split())
+        raise StillActive(f"The superuser {USERNAME!r} is still active; deactivate that account. ({said})") from error

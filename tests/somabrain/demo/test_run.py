@@ -102,6 +102,14 @@ def answers(address: str) -> bool:
     return True
 
 
+def superuser(checkout: Checkout) -> str:
+    """Whether the demo's account is active, and whether it has a password."""
+    account = "from django.contrib.auth.models import User; user = User.objects.get(username='demo')"
+    done = checkout.run("manage.py", "shell", "-v", "0", "-c", f"{account}; print(user.is_active, user.password[0])")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def wait_until_published(process: subprocess.Popen[str]) -> None:
     wait_for_line(process, "pending 0  ")
 
@@ -154,6 +162,7 @@ def test_a_signal_stops_everything(checkout: Checkout, number: int, whole_group:
         process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 0
         assert left_running(checkout) == []
+        assert superuser(checkout) == "False !"
 
 
 def test_the_circuit_of_a_refused_tenant_opens_and_closes_by_itself_in_the_live_line(checkout: Checkout) -> None:
@@ -200,6 +209,7 @@ def test_the_demo_shows_the_admin_and_ends_with_it_and_says_so(checkout: Checkou
         assert process.returncode == 1
         assert "web has ended with -9" in output
         assert left_running(checkout) == []
+        assert superuser(checkout) == "False !"
 
 
 def test_a_broker_of_its_own_is_refused_beside_one_that_is_given(start_manage: StartManage) -> None:
