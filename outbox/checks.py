@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -14,6 +16,10 @@ import circuits.conf
 from outbox import conf
 from outbox.kafka import config as kafka
 from outbox.models import OutboxEvent
+
+RELAYS = "outbox-relay"
+"""What the names of relays' sessions begin with; writers.sql leaves them out."""
+_IN_OPTIONS = re.compile(r"application_name=(\S+)")
 
 
 @register("outbox")
@@ -52,6 +58,31 @@ def check_circuits(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list
         return []
     message = f"CIRCUITS_DATABASE={theirs!r}: relays need circuits where the outbox is, in {ours!r}."
     return [Error(message, id="outbox.E007")]
+
+
+@register("outbox")
+def check_session_names(*, app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Relays wait for the transactions of all sessions but their own, which they know by the name."""
+    hint = f"Choose a name that does not begin with {RELAYS}."
+    reason = "relays are called that and do not wait for one another, so they would miss events that this commits late"
+    return [
+        Error(f"{place}: application_name={name!r}: {reason}.", hint=hint, id="outbox.E008")
+        for place, name in _session_names()
+        if name.startswith(RELAYS)
+    ]
+
+
+def _session_names() -> Iterator[tuple[str, str]]:
+    """Each name that sessions may get, and where that is said."""
+    for alias in connections.settings:
+        options: Mapping[str, Any] = connections.settings[alias].get("OPTIONS") or {}
+        for key in ("application_name", "fallback_application_name"):
+            yield f"DATABASES[{alias!r}]", str(options.get(key, ""))
+        for name in _IN_OPTIONS.findall(str(options.get("options", ""))):
+            yield f"DATABASES[{alias!r}]", name
+    yield "PGAPPNAME", os.environ.get("PGAPPNAME", "")
+    for name in _IN_OPTIONS.findall(os.environ.get("PGOPTIONS", "")):
+        yield "PGOPTIONS", name
 
 
 @register("outbox")

@@ -12,6 +12,11 @@ from django.core.management.base import SystemCheckError
 from django.db import connections
 from pytest_django import Settings
 
+from outbox import counting, sql
+from outbox.checks import RELAYS
+from outbox.enqueueing import admission
+from outbox.relay import rollup
+
 
 def found() -> list[tuple[str | None, str]]:
     return [(message.id, message.msg) for message in run_checks(tags=["outbox"])]
@@ -92,3 +97,42 @@ def test_kafka_settings_that_would_break_a_guarantee(settings: Settings) -> None
     ((id_, message),) = found()
     assert id_ == "outbox.E005"
     assert message.startswith("Kafka setting acks=1: ")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"application_name": "outbox-relay shop"},
+        {"fallback_application_name": "outbox-relay"},
+        {"options": r"-c jit=off -c application_name=outbox-relay\ shop"},
+    ],
+)
+def test_a_database_whose_sessions_are_called_like_relays(shop_alias: str, options: dict[str, Any]) -> None:
+    connections.settings[shop_alias]["OPTIONS"] = {"connect_timeout": 10, **options}
+    ((id_, message),) = found()
+    assert id_ == "outbox.E008"
+    assert message.startswith("DATABASES['shop']: application_name='outbox-relay")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PGAPPNAME", "outbox-relay-web"), ("PGOPTIONS", "-c application_name=outbox-relay")]
+)
+def test_a_process_whose_sessions_are_called_like_relays(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    ((id_, message),) = found()
+    assert id_ == "outbox.E008"
+    assert message.startswith(f"{name}: application_name='outbox-relay")
+
+
+def test_sessions_with_another_name(shop_alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGAPPNAME", "shop outbox-relay")
+    connections.settings[shop_alias]["OPTIONS"] = {"application_name": "outbox", "options": "-c jit=off"}
+    assert found() == []
+
+
+def test_sessions_whose_names_are_refused_are_those_that_nobody_waits_for() -> None:
+    assert f"application_name NOT LIKE '{RELAYS} %%'" in sql.load("writers")
+    names = (counting.SESSION_NAME, admission.SESSION_NAME, rollup.SESSION_NAME)
+    assert [name for name in names if not name.startswith(f"{RELAYS} ")] == []
