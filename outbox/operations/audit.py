@@ -72,9 +72,15 @@ def values_of(row: Model, names: Iterable[str]) -> dict[str, Any]:
 
 def checked_reason(reason: str) -> str:
     """The reason, tidied. Raises `NoReason` for none, and for one that is too long to be one."""
-    tidied = " ".join(reason.replace("\x00", "").split())
+    tidied = optional_reason(reason)
     if not tidied:
         raise NoReason("say why: a reason is required, and recorded")
+    return tidied
+
+
+def optional_reason(reason: str) -> str:
+    """The reason, tidied; empty where nobody gave one. Raises `NoReason` for one that is too long."""
+    tidied = " ".join(reason.replace("\x00", "").split())
     if len(tidied) > MOST_REASON:
         raise NoReason(f"a reason has at most {MOST_REASON} characters, this one {len(tidied)}")
     return tidied

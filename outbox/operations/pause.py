@@ -61,9 +61,9 @@ def pause(
 def resume(*, tenant_id: str | None, reason: str = "", by: Operator, using: str | None = None) -> bool:
     """The tenant, or everyone without one, is published again. False if there was no pause that held.
 
-    A tenant that is paused stays so when everyone is resumed.
+    A tenant that is paused stays so when everyone is resumed. Raises `NoReason` for a reason that is too long.
     """
-    alias = using or conf.get().database
+    alias, reason = using or conf.get().database, audit.optional_reason(reason)
     values = {"paused": False, "paused_by": "", "paused_reason": "", "paused_until": None}
     with transaction.atomic(using=alias):
         policies = TenantPolicy.objects.using(alias).select_for_update()
@@ -71,7 +71,7 @@ def resume(*, tenant_id: str | None, reason: str = "", by: Operator, using: str 
         if policy is None:
             return False
         held = policy.paused_until is None or policy.paused_until > database_now(using=alias)
-        _write(policy, values, verb="resume", by=by, reason=" ".join(reason.replace("\x00", "").split()))
+        _write(policy, values, verb="resume", by=by, reason=reason)
     return held
 
 

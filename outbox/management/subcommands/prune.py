@@ -30,11 +30,15 @@ class Prune(Verb):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--limit", type=values.positive, metavar="N", help="at most so many events")
         parser.add_argument("--seconds", type=values.positive, metavar="S", help="stop after so long")
+        parser.add_argument(
+            "--reason", default="", metavar="TEXT", help="why, if not the usual; recorded with who did it"
+        )
         parser.add_argument("--dry-run", action="store_true", help="only count what would be deleted")
         add_consent(parser)
         arguments.add_output(parser)
 
     def handle(self, command: BaseCommand, options: Mapping[str, Any]) -> None:
+        reason = audit.optional_reason(options["reason"])
         if not options["dry_run"]:
             ask(command, f"Delete {_what()} for good?", options)
         meanwhile, done = Meanwhile(command), Pruned()
@@ -54,7 +58,7 @@ class Prune(Verb):
         finally:
             meanwhile.end()
             if done.total and not options["dry_run"]:
-                _record(done, options)
+                _record(done, reason, options)
         if not options["dry_run"]:
             prune_jobs(using=arguments.database(options))
         self._say(command, done, options)
@@ -81,7 +85,9 @@ def _what() -> str:
     return f"{usual}, and dead letters older than {settings.dead_letter_retention_days} days,"
 
 
-def _record(done: Pruned, options: Mapping[str, Any]) -> None:
+def _record(done: Pruned, reason: str, options: Mapping[str, Any]) -> None:
     alias = arguments.database(options)
     with transaction.atomic(using=alias):
-        audit.record(by=operator(), verb="prune", using=alias, tenants=[EVERY_TENANT], counts=done.events)
+        audit.record(
+            by=operator(), verb="prune", using=alias, reason=reason, tenants=[EVERY_TENANT], counts=done.events
+        )

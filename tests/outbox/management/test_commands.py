@@ -317,6 +317,15 @@ def test_a_pause_is_asked_for_and_can_be_tried() -> None:
     assert OperatorAction.objects.count() == 0
 
 
+def test_whoever_resumes_may_say_why() -> None:
+    Said("pause", "--reason", "x", "--yes")
+    said = Said("resume", "--yes", "--reason", "y" * 1_001)
+    assert (said.code, said.complaint) == (USAGE, "A reason has at most 1000 characters, this one 1001.")
+    assert pauses()
+    assert Said("resume", "--yes", "--reason", " it is \n over ").code == OK
+    assert OperatorAction.objects.get(verb="resume").reason == "it is over"
+
+
 def test_nothing_to_resume_ends_with_1() -> None:
     assert Said("resume", "--yes").code == WRONG
     assert Said("resume", "--tenant", "acme", "--yes").code == WRONG

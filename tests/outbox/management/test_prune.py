@@ -33,7 +33,18 @@ def test_what_is_over_is_deleted_and_recorded() -> None:
     assert (said.code, said.out) == (OK, "Deleted 3 events (3 sent).\n")
     assert OutboxEvent.objects.count() == 1
     action = OperatorAction.objects.get()
-    assert (action.verb, action.counts) == ("prune", {"sent": 3})
+    assert (action.verb, action.counts, action.reason) == ("prune", {"sent": 3}, "")
+
+
+def test_whoever_says_why_is_recorded_with_it() -> None:
+    assert Said("prune", "--yes", "--reason", " the disk\nis full ").code == OK
+    assert OperatorAction.objects.get().reason == "the disk is full"
+
+
+def test_a_reason_that_is_too_long_deletes_nothing() -> None:
+    said = Said("prune", "--yes", "--reason", "x" * 1_001)
+    assert (said.code, said.complaint) == (USAGE, "A reason has at most 1000 characters, this one 1001.")
+    assert OutboxEvent.objects.count() == 4
 
 
 def test_nothing_to_delete_is_no_failure_and_leaves_no_record() -> None:
