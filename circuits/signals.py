@@ -8,3 +8,9 @@ staff_limited = Signal()
 `verb`: add_scope or delete_scope. `by`: a user's name. `origin`: an `Origin`. `reason`: why. `limited`: the name of the
 user who is limited. `before`, `after`: the tenants, none for no limit.
 """
+
+history_pruned = Signal()
+"""Sent when somebody has deleted moves that nobody decided, however that ended, but not by the schedule.
+
+`by`: the account. `origin`: an `Origin`. `reason`: why, or nothing. `deleted`: how many are gone, at least one.
+"""

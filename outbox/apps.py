@@ -8,6 +8,7 @@ class OutboxConfig(AppConfig):
 
     def ready(self) -> None:
         from outbox import checks  # noqa: F401  registers the system checks
-        from outbox.operations import scopes
+        from outbox.operations import circuit_history, scopes
 
         scopes.listen()
+        circuit_history.listen()

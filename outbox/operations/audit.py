@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 
+from circuits.events import Origin
 from outbox.errors import OutboxError
 from outbox.models import ActionSource, OperatorAction
 
@@ -29,6 +30,11 @@ class Operator:
     source: ActionSource
     address: str | None = None
     """The client's, in the admin."""
+
+    @classmethod
+    def of(cls, name: str, origin: Origin) -> Self:
+        """Somebody who did something to circuits."""
+        return cls(name=name, source=ActionSource(origin.source or ActionSource.CODE), address=origin.address)
 
 
 def record(

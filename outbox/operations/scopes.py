@@ -7,7 +7,6 @@ from typing import Any
 from circuits.events import Origin
 from circuits.signals import staff_limited
 from outbox import conf
-from outbox.models import ActionSource
 from outbox.models.names import EVERY_TENANT
 from outbox.operations import audit
 from outbox.operations.audit import Operator
@@ -29,9 +28,8 @@ def _record(
     after: list[str],
     **_: Any,
 ) -> None:
-    source = ActionSource(origin.source) if origin.source else ActionSource.CODE
     audit.record(
-        by=Operator(name=by, source=source, address=origin.address),
+        by=Operator.of(by, origin),
         verb=verb,
         using=conf.get().database,
         reason=reason,

@@ -8,10 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from circuits import conf
-from circuits.management.arguments import add_json
+from circuits.management.arguments import COMMAND, add_json
 from circuits.operations import history
+from circuits.signals import history_pruned
 from circuits.terminal import output
-from circuits.terminal.people import USAGE, Meanwhile, add_consent, ask
+from circuits.terminal.people import USAGE, Meanwhile, account, add_consent, ask
 from circuits.terminal.verbs import Verb
 
 
@@ -22,6 +23,9 @@ class Prune(Verb):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--reason", default="", metavar="TEXT", help="why, if not the usual; recorded with who did it"
+        )
         add_consent(parser)
         add_json(parser)
 
@@ -30,12 +34,24 @@ class Prune(Verb):
         if days is None:
             raise CommandError("CIRCUITS_HISTORY_DAYS is empty: the history is kept for ever.", returncode=USAGE)
         ask(command, f"Delete moves of circuits older than {days} days for good?", options)
-        meanwhile = Meanwhile(command)
-        try:
-            deleted = history.prune(progress=lambda so_far: meanwhile.say(f"{so_far:,} moves"))
-        finally:
-            meanwhile.end()
+        deleted = _prune(Meanwhile(command), reason=" ".join(options["reason"].replace("\x00", "").split()))
         if options["json"]:
             output.write_json(command.stdout, {"deleted": deleted})
         else:
             command.stdout.write(f"Deleted {deleted:,} moves.")
+
+
+def _prune(meanwhile: Meanwhile, *, reason: str) -> int:
+    deleted = 0
+
+    def progress(so_far: int) -> None:
+        nonlocal deleted
+        deleted = so_far
+        meanwhile.say(f"{so_far:,} moves")
+
+    try:
+        return history.prune(progress=progress)
+    finally:
+        meanwhile.end()
+        if deleted:
+            history_pruned.send(sender=Prune, by=account(), origin=COMMAND, reason=reason, deleted=deleted)

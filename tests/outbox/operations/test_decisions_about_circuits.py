@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from django.test import Client
 from django.utils import timezone
 
 from circuits.events import Failed, Origin
-from circuits.models import TenantCircuit
-from circuits.operations import steering, thresholds
+from circuits.models import CircuitTransition, TenantCircuit
+from circuits.operations import history, steering, thresholds
 from circuits.process import process
 from outbox.models import OperatorAction
 
@@ -88,4 +89,47 @@ def test_so_does_the_admin(client: Client) -> None:
 def test_what_moves_a_circuit_by_itself_is_no_action() -> None:
     process.report(("acme", "publish"), [Failed(epoch=0)] * 50)
     assert TenantCircuit.objects.get().state == "open"
+    assert recorded() == []
+
+
+def old_moves(number: int) -> None:
+    CircuitTransition.objects.bulk_create(
+        CircuitTransition(
+            tenant_id="acme",
+            name="publish",
+            from_state="closed",
+            to_state="open",
+            why="failures",
+            at=timezone.now() - timedelta(days=91),
+            epoch=1,
+        )
+        for _ in range(number)
+    )
+
+
+def test_whoever_prunes_the_history_is_recorded() -> None:
+    old_moves(2)
+    call_command("circuits", "prune", "--yes", "--reason", " the disk\nis full ", stdout=StringIO())
+    (action,) = recorded()
+    assert (action.verb, action.source, action.reason) == ("prune_circuits", "command", "the disk is full")
+    assert (action.tenants, action.counts) == (["*"], {"moves": 2})
+    assert "@" in action.actor
+
+
+def test_pruning_that_is_interrupted_is_recorded_as_far_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(**how: Any) -> int:
+        how["progress"](2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(history, "prune", interrupt)
+    with pytest.raises(SystemExit):
+        call_command("circuits", "prune", "--yes", stdout=StringIO())
+    (action,) = recorded()
+    assert (action.counts, action.reason) == ({"moves": 2}, "")
+
+
+def test_pruning_by_the_schedule_or_of_nothing_leaves_no_record() -> None:
+    call_command("circuits", "prune", "--yes", stdout=StringIO())
+    old_moves(1)
+    assert history.prune() == 1
     assert recorded() == []
