@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+
+# gunicorn reads this before it obeys --chdir.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from somabrain import environment as env
 

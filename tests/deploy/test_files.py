@@ -106,6 +106,15 @@ def test_gunicorn_does_not_start_with_settings_that_cannot_work_and_says_so_in_a
     }
 
 
+def test_gunicorn_may_be_started_from_elsewhere(tmp_path: Path) -> None:
+    given = {**clean_environment(), **_edited()}
+    del given["PYTHONPATH"]
+    gunicorn = Path(sys.executable).with_name("gunicorn")
+    options = ["--check-config", f"--chdir={CHECKOUT}", f"--config={DEPLOY}/gunicorn.conf.py", "somabrain.wsgi"]
+    done = subprocess.run([gunicorn, *options], cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
