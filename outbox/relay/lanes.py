@@ -83,8 +83,10 @@ class Lane:
         "suspect_until",
         "tenant",
         "token",
+        "told_at",
         "topic_wait",
         "touched_at",
+        "untold",
         "virtual_time",
         "weight",
         "woken",
@@ -99,6 +101,9 @@ class Lane:
         self.floor_seen = self.floor_given = floor
         self.claimed_at = now
         self.touched_at = now
+        self.told_at = now
+        self.untold = False
+        """Whether it takes part in a round for a look that nobody asked for."""
         self.deadline = deadline
         self.weight = 1.0
         self.rate: float | None = None
@@ -257,8 +262,13 @@ class Lane:
         """Something is left, as far as is known. A look for what nobody told of is no sign of it."""
         return self.hungry and (self.woken or self.predicted > 1 or self.rewind_to is not None)
 
-    def wake(self) -> None:
-        self.woken = True
+    @property
+    def backlogged(self) -> bool:
+        """It has more than one round takes, and nothing of its own keeps it back: a measure of who is least served."""
+        return not self.idle and not self.isolated and self.topic_wait is None
+
+    def wake(self, now: float) -> None:
+        self.woken, self.told_at = True, now
         self.look_again()
 
     # what it may send

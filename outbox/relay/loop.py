@@ -33,6 +33,13 @@ MOST_ROUNDS = 2
 EARLY_PART = 4
 """A settle begins within a round once so much of it, a quarter, is reported."""
 IDLE_LOOKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Seconds between looks after work, one after the other."""
+TOLD_LOOKS = 4
+"""How many of the first are left out while wake-ups tell of everything: each reads all lanes that are held."""
+UNTOLD_SECONDS = 1.0
+"""A lane that has work, and of which no wake-up has told for so long, is one whose commits nobody tells of."""
+UNTOLD_FOR_SECONDS = 10.0
+"""For how long all looks are taken again after one has found such a lane."""
 
 
 class Relay:
@@ -67,6 +74,7 @@ class Relay:
         self._in_express = False
         self._idle_looks = 0
         self._look_at = 0.0
+        self._untold_at = -UNTOLD_FOR_SECONDS
         self._active_at = time.monotonic()
 
     def _make_kafka_side(self, opened: ExitStack) -> None:
@@ -172,7 +180,7 @@ class Relay:
 
     def _publish(self, part: Plan, now: float) -> int:
         for lane in part.lanes:
-            lane.in_round, lane.woken = True, False
+            lane.in_round, lane.untold, lane.woken = True, not lane.expects_work, False
             if lane.looked is None:
                 lane.has_looked(self._lookout.latest)
         fetched = {lane.tenant: rows for lane, rows in fetch(self._connection, part.lanes, part.quotas)}
@@ -185,6 +193,8 @@ class Relay:
         for batch, quota in zip(batches, part.quotas, strict=True):
             whole = batch.lane.rewind_to is not None or self._publish_batch(batch, now)
             batch.lane.in_round = False
+            if batch.rows and batch.lane.untold and now - batch.lane.told_at > UNTOLD_SECONDS:
+                self._untold_at = now
             self._predict(batch.lane, dry=whole and len(batch.rows) < quota)
         return sum(len(batch.behind) + len(batch.rows) for batch in batches)
 
@@ -287,6 +297,8 @@ class Relay:
         self._serve(max(0.0, min(self._look_at - now, self.steering.next_duty(now))))
 
     def _look_again(self, now: float) -> None:
+        if self._idle_looks < TOLD_LOOKS and now - self._untold_at >= UNTOLD_FOR_SECONDS:
+            self._idle_looks = TOLD_LOOKS
         step = min(self._idle_looks, len(IDLE_LOOKS) - 1)
         self._idle_looks += 1
         self._look_at = now + min(IDLE_LOOKS[step], self._settings.idle_seconds)

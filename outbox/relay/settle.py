@@ -161,7 +161,6 @@ class Renew:
         # In the order of their names: promote.sql locks lanes so as well, and nobody must wait in a circle.
         lanes = sorted(self.lanes, key=lambda lane: lane.tenant)
         params = release_params(lanes, owner) | {"lease": self.lease}
-        params.pop("has_work")
         with connection.transaction():
             self.rows = {row[0]: row for row in query(connection, sql.load("renew"), params)}
         self.fleet = query(connection, sql.load("fleet"), {"owner": owner})[0]

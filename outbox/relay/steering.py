@@ -134,7 +134,7 @@ class Steering:
         for tenant in tenants:
             lane = self.tenure.lanes.get(tenant)
             if lane is not None:
-                lane.wake()
+                lane.wake(now)
         self.tenure.offer(tenants, now=now)
 
     # leases
@@ -154,6 +154,7 @@ class Steering:
 
     def claim(self, now: float, *, limit: int) -> None:
         """Asks for lanes of candidates, up to `limit` held in all."""
+        self.tenure.take_heard(now)
         free = self._free(limit)
         if free <= 0 or not self.tenure.candidates or now - self.claimed_at < CLAIM_SECONDS:
             return
@@ -186,10 +187,10 @@ class Steering:
 
     def next_duty(self, now: float) -> float:
         """Seconds until something is due here."""
-        due = [self._renew_at]
+        due = self._renew_at
         if self._free(self.tenure.target) > 0:
-            due += self.tenure.candidates.values()
-        return max(CLAIM_SECONDS, min(due) - now)
+            due = min(due, self.tenure.next_due())
+        return max(CLAIM_SECONDS, due - now)
 
     # settling
 

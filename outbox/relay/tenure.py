@@ -33,7 +33,8 @@ AHEAD_QUANTA = 250
 class Fleet:
     """What the last renewal said of all relays together."""
 
-    leased: int = 0
+    others: int = 0
+    """Lanes that other relays hold."""
     waiting: int = 0
     least_virtual_time: float | None = None
     relays: int = 1
@@ -62,6 +63,9 @@ class Tenure:
         self._rows: set[str] = set()
         self._recent: dict[str, float] = {}
         self._refused: dict[str, float] = {}
+        self._heard: dict[str, float] = {}
+        """What was offered within the time of a refusal -> the end of that time."""
+        self._heard_due = UNLIMITED
         self._shift = 0.0
 
     # candidates
@@ -71,8 +75,12 @@ class Tenure:
         for tenant in tenants:
             lane = self.lanes.get(tenant)
             if lane is None:
-                if self._refused.get(tenant, 0.0) <= now:
+                until = self._refused.get(tenant, 0.0)
+                if until <= now:
                     self.candidates.setdefault(tenant, now)
+                else:
+                    self._heard.setdefault(tenant, until)
+                    self._heard_due = min(self._heard_due, until)
             elif lane.leaving:
                 # Honoured after the release, or the wake-up would be lost until the next scan.
                 lane.woken = True
@@ -80,6 +88,22 @@ class Tenure:
     def ask_again(self) -> None:
         """A policy has changed: what was refused may be granted now."""
         self._refused.clear()
+        self._heard = dict.fromkeys(self._heard, 0.0)
+        self._heard_due = 0.0
+
+    def take_heard(self, now: float) -> None:
+        """What was refused a while ago and offered since is a candidate again: its holder may have given it back."""
+        if now < self._heard_due:
+            return
+        over = [tenant for tenant, until in self._heard.items() if until <= now]
+        for tenant in over:
+            del self._heard[tenant]
+        self._heard_due = min(self._heard.values(), default=UNLIMITED)
+        self.offer(over, now=now)
+
+    def next_due(self) -> float:
+        """When the next candidate is to be asked for; monotonic seconds."""
+        return min([self._heard_due, *self.candidates.values()])
 
     def due(self, now: float) -> list[str]:
         """Candidates to ask for, the longest known first."""
@@ -93,9 +117,14 @@ class Tenure:
     # claim
 
     @property
+    def _waiting(self) -> int:
+        """Lanes with work that nobody holds, as far as is known. Some of the candidates may be others' all the same."""
+        return max(self.fleet.waiting, len(self.candidates))
+
+    @property
     def target(self) -> int:
         """Lanes this relay should hold: its part of those with work."""
-        lanes = max(self.fleet.leased, len(self.lanes)) + max(self.fleet.waiting, len(self.candidates))
+        lanes = self.fleet.others + len(self.lanes) + self._waiting
         equal = lanes / max(1, self.fleet.relays)
         return max(1, min(self.settings.max_lanes, ceil(equal * (1 + self._shift))))
 
@@ -125,8 +154,8 @@ class Tenure:
             self.candidates.pop(lane.tenant, None)
         refused = [name for name in names if name in self.candidates]
         if len(claimed) < limit:
-            # Held by another relay, paused or above its rate: the scan names those again that still have work. Until
-            # then their commits are not listened to, or a busy tenant that is paused would cost a claim each.
+            # Held by another relay, paused or above its rate. For a moment commits of theirs are only taken note of, or
+            # a busy tenant that is paused would cost a claim each.
             for name in refused:
                 del self.candidates[name]
                 self._refused[name] = now + REFUSED_SECONDS
@@ -167,7 +196,7 @@ class Tenure:
         for lane in lanes:
             lane.floor_given = lane.floor
         return Renew(
-            lanes=[self.state(lane, floor=lane.floor_given) for lane in lanes],
+            lanes=[self.state(lane, floor=lane.floor_given, has_work=lane.backlogged) for lane in lanes],
             lease=self.settings.lease_seconds,
             asked_at=now,
             block_changes={lane.tenant: lane.block_changes for lane in lanes},
@@ -214,11 +243,13 @@ class Tenure:
 
     def choose_leavers(self, now: float) -> None:
         """Marks lanes to give back: dry, paused, not let through, above the target, or ahead of lanes that wait."""
-        crowded = bool(self.candidates) or self.fleet.waiting > 0
+        waiting = self._waiting
         held = [lane for lane in self.lanes.values() if not lane.leaving]
+        # As long as there is room, what is dry stays for a tenure: claiming it again costs more than holding it.
+        crowded = waiting > 0 and len(held) + waiting > self.settings.max_lanes
         for lane in held:
             lane.leaving = self._is_done(lane, now, crowded)
-        if crowded or self.fleet.relays > 1:
+        if waiting or self.fleet.relays > 1:
             self._make_room([lane for lane in held if not lane.leaving], now)
 
     def _is_done(self, lane: Lane, now: float, crowded: bool) -> bool:
@@ -241,7 +272,7 @@ class Tenure:
         # Another relay has just come: its first lanes would run far ahead of the others meanwhile.
         at_once = surplus > len(held) * LARGE_SURPLUS
         over_time = [lane for lane in held if at_once or now - lane.claimed_at > self._tenure_of(lane)]
-        waiting = bool(self.candidates) or self.fleet.waiting > 0
+        waiting = self._waiting > 0
         least = self.fleet.least_virtual_time
         over_time.sort(key=lambda lane: lane.virtual_time, reverse=True)
         for place, lane in enumerate(over_time):
@@ -257,7 +288,7 @@ class Tenure:
     def _leeway(self) -> float:
         return float(AHEAD_QUANTA * self.settings.quantum)
 
-    def state(self, lane: Lane, *, floor: int, has_work: bool = True) -> LaneState:
+    def state(self, lane: Lane, *, floor: int, has_work: bool) -> LaneState:
         return LaneState(
             tenant=lane.tenant,
             token=lane.token,
@@ -279,12 +310,12 @@ class Tenure:
 
 def _fleet(found: tuple[Any, ...]) -> Fleet:
     """From the row of fleet.sql."""
-    leased, waiting, least, _, relays, others, everyone = found
+    others, waiting, least, _, relays, others_level, everyone = found
     return Fleet(
-        leased=leased,
+        others=others,
         waiting=waiting,
         least_virtual_time=least,
         relays=max(1, relays),
-        others_level=others,
+        others_level=others_level,
         everyone=everyone,
     )

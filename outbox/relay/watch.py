@@ -218,11 +218,7 @@ class Watcher:
 
     def _bury_the_silent(self) -> None:
         """Without sessions to watch only the lease ends an owner; its row goes when it was silent for ten leases."""
-        query(
-            self._connection,
-            "DELETE FROM outbox_relays WHERE heartbeat_at < clock_timestamp() - %(lease)s * interval '10 seconds'",
-            {"lease": conf.get().lease_seconds},
-        )
+        query(self._connection, sql.load("bury_silent"), {"lease": conf.get().lease_seconds})
 
     def _promote(self) -> None:
         until = time.monotonic() + PROMOTE_SECONDS

@@ -1,12 +1,13 @@
--- What a relay must know of the others: lanes leased, lanes that wait, the least served lane with work, relays alive,
+-- What a relay must know of the others: lanes they hold, lanes that wait, the least served backlogged lane, relays alive,
 -- and where the backlogged lanes of the others stand now in virtual time.
+-- A lease that is over is nobody's, or the lanes of a relay that has died would count until they have work again.
 -- Tenants with limits of their own stay behind on purpose, and are no measure of who is least served.
 -- A paused tenant, one above its rate or one whose circuit is open waits for nobody, and under a pause of everything
 -- nobody does. Last comes the circuit of all tenants. A scalar subquery is asked only for lanes that would wait.
-SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
-       count(*) FILTER (WHERE l.owner IS NULL AND waits.waits),
+SELECT count(*) FILTER (WHERE held.held AND l.owner <> %(owner)s),
+       count(*) FILTER (WHERE NOT held.held AND waits.waits),
        min(l.virtual_time) FILTER (
-           WHERE (l.owner IS NOT NULL OR waits.waits) AND p.rate IS NULL AND p.batch_quota IS NULL
+           WHERE (held.held AND l.has_work OR NOT held.held AND waits.waits) AND p.rate IS NULL AND p.batch_quota IS NULL
        ),
        max(l.virtual_time),
        (SELECT count(*) FROM outbox_relays WHERE heartbeat_at > clock_timestamp() - interval '5 seconds'),
@@ -18,6 +19,7 @@ SELECT count(*) FILTER (WHERE l.owner IS NOT NULL),
        (SELECT everyone.state FROM circuits_now everyone WHERE everyone.tenant_id = '*' AND everyone.name = 'publish')
 FROM outbox_lanes l
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
+CROSS JOIN LATERAL (SELECT coalesce(l.leased_until >= clock_timestamp(), false) AS held) held
 CROSS JOIN LATERAL (
     SELECT l.has_work AND coalesce(l.rate_clock + interval '1 second' / p.rate <= clock_timestamp(), true)
         AND NOT (coalesce(p.paused, false) AND coalesce(p.paused_until > clock_timestamp(), true))

@@ -1,11 +1,11 @@
--- Renews the leases that are still ours, charges virtual time and reads policy, circuit and floor again, all lanes at
--- once.
+-- Renews the leases that are still ours, charges virtual time, tells which lanes are backlogged and reads policy, circuit
+-- and floor again, all lanes at once.
 -- The floor moves only if nobody has lowered it since we last saw it: whoever makes an old event pending does that.
 -- blocked: a key of the lane waits for its next attempt, so the fetch must leave its successors out.
 -- coalesce hides the owner from the planner: statistics say that almost no lane has one, and it would scan them all.
 UPDATE outbox_lanes l
 SET leased_until = clock_timestamp() + %(lease)s * interval '1 second',
-    virtual_time = given.virtual_time,
+    has_work = given.has_work, virtual_time = given.virtual_time,
     rate_clock = timestamptz '2000-01-01 00:00:00+00' + given.rate_clock * interval '1 microsecond',
     floor = CASE
         WHEN l.floor IS DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + given.seen * interval '1 microsecond'
@@ -13,8 +13,8 @@ SET leased_until = clock_timestamp() + %(lease)s * interval '1 second',
         ELSE timestamptz '2000-01-01 00:00:00+00' + given.floor * interval '1 microsecond'
     END
 FROM unnest(%(tenants)s::text[], %(tokens)s::bigint[], %(virtual_times)s::float8[], %(rate_clocks)s::bigint[],
-            %(seen)s::bigint[], %(floors)s::bigint[])
-     AS given (tenant_id, token, virtual_time, rate_clock, seen, floor)
+            %(seen)s::bigint[], %(floors)s::bigint[], %(has_work)s::bool[])
+     AS given (tenant_id, token, virtual_time, rate_clock, seen, floor, has_work)
 LEFT JOIN outbox_tenant_policies p ON p.tenant_id = given.tenant_id
 LEFT JOIN LATERAL (
     SELECT epoch, failures, by_probe, may_call

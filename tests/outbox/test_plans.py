@@ -164,6 +164,7 @@ def steering_params() -> dict[str, Any]:
         "rate_clocks": [None] * many,
         "seen": [0] * many,
         "floors": [0] * many,
+        "has_work": [True] * many,
         "after": [""],
         "before": ["~"],
     }

@@ -207,13 +207,13 @@ def test_going_back_takes_the_floor_along() -> None:
 
 def test_a_wake_up_says_there_is_an_event_and_no_more() -> None:
     dry = lane(hungry=False, woken=False)
-    dry.wake()
+    dry.wake(0.0)
     assert (dry.hungry, dry.woken, dry.predicted) == (True, True, 1)
 
 
 def test_a_wake_up_of_a_lane_with_a_backlog_does_not_shrink_its_part() -> None:
     full = lane(woken=False)
-    full.wake()
+    full.wake(0.0)
     assert full.predicted == UNLIMITED
 
 

@@ -187,7 +187,7 @@ def test_a_renewal_makes_dry_lanes_look_once_more(steers: Steering) -> None:
 
 
 def test_candidates_are_claimed_up_to_the_target(steers: Steering) -> None:
-    steers.tenure.fleet = Fleet(leased=0, waiting=0, relays=2)
+    steers.tenure.fleet = Fleet(relays=2)
     steers.tenure.offer([f"tenant-{n}" for n in range(10)], now=0.0)
     steers.steer(1.0)
     assert len(steers.tenure.lanes) == 5
@@ -440,7 +440,7 @@ def test_a_lane_with_reports_missing_is_given_back_after_them(
 def test_a_lane_claimed_again_under_a_new_token_is_not_taken_for_the_one_released(steers: Steering) -> None:
     old, new = lane("acme", token=1), lane("acme", token=2)
     steers.tenure.lanes["acme"] = new
-    job = settle.Settle(released=[steers.tenure.state(old, floor=0)])
+    job = settle.Settle(released=[steers.tenure.state(old, floor=0, has_work=False)])
     steers.pipeline.begin(job, [old])
     old.begin_settle()
     steers._finished(job, 0.0)
@@ -469,7 +469,7 @@ def test_candidates_that_find_no_place_do_not_keep_the_relay_awake(steers: Steer
     steers._renew_at = 10.0
     hold(steers, "a")
     steers.tenure.candidates["b"] = 0.0
-    steers.tenure.fleet = Fleet(leased=1, relays=2)
+    steers.tenure.fleet = Fleet(relays=2)
     assert steers.tenure.target == 1
     assert steers.next_duty(9.0) == pytest.approx(1.0)
 

@@ -229,11 +229,25 @@ def test_who_is_refused_is_left_alone_for_a_moment(tenure: Tenure, tables: Table
     assert tenure.candidates
 
 
+def test_what_was_offered_in_that_moment_is_asked_for_after_it(tenure: Tenure, tables: Tables) -> None:
+    """Or who was given back meanwhile, and committed, would wait for the next search."""
+    tables.policy("a", paused=True)
+    claim(tenure, "a")
+    assert tenure.next_due() == UNLIMITED
+    tenure.offer(["a"], now=REFUSED_SECONDS / 2)
+    assert tenure.next_due() == REFUSED_SECONDS
+    tenure.take_heard(REFUSED_SECONDS * 0.9)
+    assert tenure.candidates == {}
+    tenure.take_heard(REFUSED_SECONDS)
+    assert (list(tenure.candidates), tenure.next_due()) == (["a"], REFUSED_SECONDS)
+
+
 def test_a_changed_policy_ends_the_moment(tenure: Tenure, tables: Tables) -> None:
     tables.policy("a", paused=True)
     claim(tenure, "a")
-    tenure.ask_again()
     tenure.offer(["a"], now=0.0)
+    tenure.ask_again()
+    tenure.take_heard(0.0)
     assert tenure.candidates
 
 
@@ -304,11 +318,11 @@ def test_the_first_relay_starts_at_nought(tenure: Tenure) -> None:
     [
         (Fleet(), 0, 0, 1),
         (Fleet(), 0, 10, 10),
-        (Fleet(leased=10, relays=2), 4, 0, 5),
-        (Fleet(leased=10, waiting=1, relays=2), 4, 0, 6),
-        (Fleet(leased=2, relays=8), 0, 1, 1),
-        (Fleet(leased=5_000, relays=2), 0, 0, 1_024),
-        (Fleet(leased=3, relays=2), 3, 0, 2),
+        (Fleet(others=6, relays=2), 4, 0, 5),
+        (Fleet(others=6, waiting=1, relays=2), 4, 0, 6),
+        (Fleet(others=2, relays=8), 0, 1, 1),
+        (Fleet(others=5_000, relays=2), 0, 0, 1_024),
+        (Fleet(relays=2), 3, 0, 2),
     ],
 )
 def test_a_relay_aims_at_its_part_of_the_lanes_with_work(
@@ -455,7 +469,29 @@ def test_a_renewal_reads_the_fleet(tenure: Tenure, session: Connection, tables: 
         "UPDATE outbox_relays SET heartbeat_at = '2001-01-01' WHERE id NOT IN (%(a)s, %(b)s)", a=ME, b=SOMEBODY_ELSE
     )
     renew(tenure, session)
-    assert tenure.fleet == Fleet(leased=2, waiting=1, least_virtual_time=20.0, relays=2)
+    assert tenure.fleet == Fleet(others=1, waiting=1, least_virtual_time=20.0, relays=2)
+
+
+@pytest.mark.parametrize("has_work", [True, False])
+def test_a_lease_that_is_over_is_nobodys(tenure: Tenure, session: Connection, tables: Tables, has_work: bool) -> None:
+    """What a dead relay has left must not count as held until it has work again, nor hold the others back."""
+    put_lane(tables, "dead", owner=SOMEBODY_ELSE, leased_until="2001-01-01", has_work=has_work, virtual_time=7.0)
+    renew(tenure, session)
+    assert (tenure.fleet.others, tenure.fleet.waiting) == (0, int(has_work))
+    assert tenure.fleet.least_virtual_time == (7.0 if has_work else None)
+
+
+@pytest.mark.parametrize("changes", [{"idle": True}, {"isolated": True}, {"topic_wait": "news"}])
+def test_a_lane_without_a_backlog_that_it_may_send_is_no_measure(
+    tenure: Tenure, session: Connection, tables: Tables, changes: dict[str, Any]
+) -> None:
+    """Its virtual time stands still: all others would soon be said to be ahead of it."""
+    claim(tenure, "still", "busy")
+    for name, value in changes.items():
+        setattr(tenure.lanes["still"], name, value)
+    tenure.lanes["busy"].virtual_time = 50.0
+    renew(tenure, session)
+    assert tenure.fleet.least_virtual_time == 50.0
 
 
 def test_a_renewal_reads_where_the_others_stand_now(tenure: Tenure, session: Connection, tables: Tables) -> None:
@@ -488,18 +524,18 @@ def test_a_relay_ahead_of_the_others_takes_more_lanes(tenure: Tenure, session: C
 
 def test_a_relay_that_has_just_come_does_not_run_ahead(tenure: Tenure) -> None:
     hold(tenure, lane("first"))
-    tenure.fleet = Fleet(leased=20, least_virtual_time=100.0, relays=2)
+    tenure.fleet = Fleet(others=19, least_virtual_time=100.0, relays=2)
     assert tenure.ceiling == 100.0 + LEEWAY
-    hold(tenure, *[lane(f"lane-{n}") for n in range(5)])
+    hold(tenure, *[lane(f"lane-{n}") for n in range(7)])
     assert tenure.ceiling == UNLIMITED
 
 
 @pytest.mark.parametrize(
     "fleet",
     [
-        Fleet(leased=20, least_virtual_time=100.0, relays=1),
-        Fleet(leased=2, least_virtual_time=100.0, relays=2),
-        Fleet(leased=20, relays=2),
+        Fleet(others=19, least_virtual_time=100.0, relays=1),
+        Fleet(others=1, least_virtual_time=100.0, relays=2),
+        Fleet(others=19, relays=2),
     ],
 )
 def test_nobody_else_nobody_to_wait_for(tenure: Tenure, fleet: Fleet) -> None:
@@ -545,13 +581,24 @@ def test_a_dry_lane_is_kept_for_a_tenure(tenure: Tenure) -> None:
 
 
 @pytest.mark.parametrize("crowd", ["candidate", "fleet"])
-def test_a_dry_lane_goes_at_once_when_others_wait(tenure: Tenure, crowd: str) -> None:
+def test_a_dry_lane_goes_at_once_when_others_have_no_room(session: Connection, settings: Settings, crowd: str) -> None:
+    settings.OUTBOX_MAX_LANES = 2
+    tenure = make_tenure(session)
     hold(tenure, lane("a", hungry=False), lane("b"))
     if crowd == "candidate":
         tenure.candidates = {"c": 0.0}
     else:
         tenure.fleet = Fleet(waiting=1)
     assert leavers(tenure) == ["a"]
+
+
+@pytest.mark.parametrize("relays", [1, 2])
+def test_a_dry_lane_stays_when_there_is_room_for_those_that_wait(tenure: Tenure, relays: int) -> None:
+    """Every commit makes a candidate of its tenant for a moment, in all relays that do not hold the lane."""
+    hold(tenure, lane("a", hungry=False), lane("b"))
+    tenure.candidates = {"c": 0.0}
+    tenure.fleet = Fleet(others=1, relays=relays)
+    assert leavers(tenure) == []
 
 
 def test_a_paused_lane_goes_at_once(tenure: Tenure) -> None:
@@ -561,34 +608,33 @@ def test_a_paused_lane_goes_at_once(tenure: Tenure) -> None:
 
 def test_a_relay_above_its_target_gives_the_most_served_lanes_back(tenure: Tenure) -> None:
     hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(4)])
-    tenure.fleet = Fleet(leased=6, relays=2)
-    held = tenure.target
-    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(held + 1)])
-    assert leavers(tenure, now=1.1) == [f"lane-{held}"]
+    tenure.fleet = Fleet(others=2, relays=2)
+    assert leavers(tenure, now=1.1) == ["lane-3"]
 
 
 def test_a_small_surplus_waits_for_the_end_of_tenures_a_large_one_goes_at_once(tenure: Tenure) -> None:
     hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(6)])
-    tenure.fleet = Fleet(leased=10, relays=2)
+    tenure.fleet = Fleet(others=4, relays=2)
     assert leavers(tenure, now=0.9) == []
     assert leavers(tenure, now=1.1) == ["lane-5"]
     hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(10)])
+    tenure.fleet = Fleet(relays=2)
     assert leavers(tenure, now=0.9) == [f"lane-{n}" for n in range(5, 10)]
 
 
 def test_a_lane_ahead_of_those_that_wait_makes_room(tenure: Tenure) -> None:
     hold(tenure, lane("ahead", virtual_time=LEEWAY + 101.0), lane("near", virtual_time=LEEWAY + 99.0))
-    tenure.fleet = Fleet(leased=2, waiting=1, least_virtual_time=100.0)
+    tenure.fleet = Fleet(waiting=1, least_virtual_time=100.0)
     assert leavers(tenure, now=1.1) == ["ahead"]
 
 
 def test_a_lane_that_its_limit_holds_is_not_ahead_and_stays_longer(tenure: Tenure) -> None:
     """It would lose what the limit lets it. But it does not stay for ever, or one relay might keep all of them."""
     hold(tenure, lane("limited", virtual_time=1e6, capped=True), lane("near", virtual_time=LEEWAY + 99.0))
-    tenure.fleet = Fleet(leased=2, waiting=1, least_virtual_time=100.0)
+    tenure.fleet = Fleet(waiting=1, least_virtual_time=100.0)
     assert leavers(tenure, now=1.1) == []
     hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n), capped=True) for n in range(6)])
-    tenure.fleet = Fleet(leased=10, relays=2)
+    tenure.fleet = Fleet(others=4, relays=2)
     assert leavers(tenure, now=9.9) == []
     assert leavers(tenure, now=10.1) == ["lane-5"]
 
@@ -599,13 +645,13 @@ def test_how_far_ahead_counts_in_service_and_not_in_virtual_time(tenure: Tenure)
         lane("heavy", virtual_time=101.0, weight=LEEWAY + 1.0),
         lane("light", virtual_time=5_000.0, weight=0.001),
     )
-    tenure.fleet = Fleet(leased=2, waiting=1, least_virtual_time=100.0)
+    tenure.fleet = Fleet(waiting=1, least_virtual_time=100.0)
     assert leavers(tenure, now=1.1) == ["heavy"]
 
 
 def test_a_lane_ahead_stays_while_nobody_waits(tenure: Tenure) -> None:
     hold(tenure, lane("ahead", virtual_time=1e6), lane("near"))
-    tenure.fleet = Fleet(leased=2, least_virtual_time=0.0)
+    tenure.fleet = Fleet(least_virtual_time=0.0)
     assert leavers(tenure, now=5.0) == []
 
 

@@ -393,6 +393,25 @@ def test_without_sessions_to_watch_only_the_lease_ends_an_owner(
     assert {row["id"] for row in tables.execute("SELECT id FROM outbox_relays")} == {ME, SOMEBODY_ELSE}
 
 
+def test_without_sessions_to_watch_what_a_silent_relay_has_left_is_freed(
+    make_watcher: MakeWatcher, tables: Tables, settings: Settings
+) -> None:
+    settings.OUTBOX_SESSION_TAKEOVER = False
+    silent = uuid.uuid4()
+    register(tables)
+    register(tables, silent, heartbeat="2001-01-01")
+    put_lane(tables, "left", owner=silent, leased_until="2001-01-01", has_work=True)
+    put_lane(tables, "held", owner=silent, leased_until="2100-01-01")
+    put_lane(tables, "late", owner=SOMEBODY_ELSE, leased_until="2001-01-01")
+    watcher = make_watcher()
+    watcher._bury_the_dead()
+    watcher._bury_the_dead()
+    row = tables.lane("left")
+    assert (row["owner"], row["leased_until"], row["has_work"]) == (None, None, False)
+    assert tables.lane("held")["owner"] == silent
+    assert tables.lane("late")["owner"] == SOMEBODY_ELSE
+
+
 # Being there
 
 
