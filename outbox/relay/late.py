@@ -31,7 +31,9 @@ BLIND_US = 10_000_000
 BLIND_SECONDS = 10.0
 """How often lanes are then read from their beginning."""
 MOST_BEHIND = 20_000
-"""Where a look finds more than this, the lane goes back and reads them in order."""
+"""How many events a look may find, in all lanes together, with those that are under way."""
+MOST_LATE = 5_000
+"""How many late ones may be read at once. Lanes beyond go back, and read theirs in order, round by round."""
 
 Writer = tuple[str, int | None, bool]
 _WITHOUT_ID = "~"
@@ -177,13 +179,20 @@ class Lookout:
             "dead_letters_block": blocking,
             "most": MOST_BEHIND,
         }
+        found = query(self._connection, sql.load("look_behind"), params)
+        # Of the last lane there may be more, and of those after it nothing was read.
+        whole = found[-1][0] - 1 if len(found) == MOST_BEHIND else len(asked)
+        for lane, _, since, _ in asked[whole:]:
+            lane.rewind(since)
         late: set[int] = set()
-        for n, found in groupby(query(self._connection, sql.load("look_behind"), params), key=itemgetter(0)):
+        for n, group in groupby(found, key=itemgetter(0)):
             lane, rows, since, _ = asked[n - 1]
-            ids = {row[1] for row in found}
-            if len(ids) == MOST_BEHIND:
-                lane.rewind(since)
-            late |= ids - lane.under_way() - {row[ID] for row in rows}
+            if n <= whole:
+                ids = {row[1] for row in group} - lane.under_way() - {row[ID] for row in rows}
+                if len(late) + len(ids) > MOST_LATE:
+                    lane.rewind(since)
+                else:
+                    late |= ids
         return late
 
     def _fetch(self, ids: list[int]) -> dict[str, list[Row]]:

@@ -1,6 +1,6 @@
 -- Pending events between a time and the cursor of each lane: what is under way, and what committed late. Left out are
 -- keys that wait for a retry, or by setting behind a dead letter, where the lane may have any: the cursor has passed them
--- on purpose.
+-- on purpose. Lanes come in the order given, as in fetch.sql, and all together are cut off at one limit.
 SELECT lane.n, e.id
 FROM (
     SELECT tenant_id, timestamptz '2000-01-01 00:00:00+00' + since_us * interval '1 microsecond' AS since,
@@ -32,3 +32,4 @@ CROSS JOIN LATERAL (
     ORDER BY event.created_at, event.id
     LIMIT %(most)s
 ) e
+LIMIT %(most)s

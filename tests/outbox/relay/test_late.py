@@ -318,6 +318,25 @@ def test_too_many_late_events_are_read_again_in_order(
     assert held.rewind_to == since
 
 
+@pytest.mark.parametrize(
+    ("limit", "most", "taken"), [("MOST_BEHIND", 4, {"a"}), ("MOST_LATE", 3, {"a", "c"}), ("MOST_LATE", 1, {"c"})]
+)
+def test_late_events_are_bounded_in_all_lanes_together(
+    tables: Tables, session: Connection, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, taken: set[str]
+) -> None:
+    """However many a transaction with many tenants commits: what finds no place is read in order, not into memory."""
+    monkeypatch.setattr(late, limit, most)
+    lookout, held = Lookout(session), [lane(tenant, cursor=2**62) for tenant in "abc"]
+    for each in held:
+        each.has_looked(lookout.latest)
+    for tenant, events in (("a", 2), ("b", 2), ("c", 1)):
+        tables.add(*[f"key-{number}" for number in range(events)], tenant=tenant)
+    looked = lookout.add_late([(each, []) for each in held])
+    assert {batch.lane.tenant for batch in looked if batch.behind} == taken
+    assert {each.tenant for each in held if each.rewind_to is not None} == set("abc") - taken
+    assert all(len(batch.behind) <= 2 for batch in looked)
+
+
 def test_a_late_event_whose_key_waits_for_a_retry_is_left_alone(tables: Tables, session: Connection) -> None:
     tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
     lookout, held = Lookout(session), lane(blocked=True)

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from outbox.relay import late
 from outbox.relay.loop import UNTOLD_SECONDS
 from outbox.relay.settle import Settle
 from outbox.relay.watch import Found
@@ -153,7 +154,7 @@ def test_a_look_behind_finds_nothing_again_that_is_being_settled(
 ) -> None:
     driver = make_relay(**PATIENT)
     driver.learn("news")
-    with another_session() as late, another_session() as blocker:
+    with another_session() as writer, another_session() as blocker:
 
         def at(produced: list[str]) -> None:
             if produced[-1] == "acme:early":
@@ -163,11 +164,11 @@ def test_a_look_behind_finds_nothing_again_that_is_being_settled(
                 blocker.execute("COMMIT")
 
         produced = driver.tap(at)
-        late.execute("BEGIN")
-        insert_event(late, "acme", "news", "late", {})
+        writer.execute("BEGIN")
+        insert_event(writer, "acme", "news", "late", {})
         tables.add("early")
         driver.until(lambda: produced == ["acme:early"] and driver.lane().clean is False and driver.steering.settling)
-        late.execute("COMMIT")
+        writer.execute("COMMIT")
         tables.add("next")
         tables.notify("acme")
         driver.until(lambda: tables.count("sent") == 3)
@@ -255,6 +256,26 @@ def test_where_sessions_are_hidden_lanes_are_read_again_from_their_beginning(
     tables.execute("UPDATE outbox_events SET status = 'pending', created_at = created_at - interval '1 hour'")
     monkeypatch.setattr(driver.relay._lookout, "must_read_all", lambda now: True)
     driver.until(lambda: tables.count("sent") == 1)
+
+
+def test_more_late_events_than_fit_into_memory_are_all_published_in_order(
+    make_relay: MakeRelay, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(late, "MOST_BEHIND", 30)
+    monkeypatch.setattr(late, "MOST_LATE", 12)
+    driver = make_relay()
+    driver.learn("news")
+    produced, names = driver.tap(), [f"tenant-{number}" for number in range(8)]
+    with another_session() as writer, writer.transaction():
+        for number, tenant in itertools.product(range(10), names):
+            insert_event(writer, tenant, "news", f"late-{number}", {})
+        for tenant in names:
+            tables.add("early", tenant=tenant)
+        driver.until(lambda: tables.count("sent") == len(names))
+    driver.until(lambda: tables.count("sent") == 11 * len(names))
+    for tenant in names:
+        mine = [key.partition(":")[2] for key in produced if key.startswith(tenant)]
+        assert mine == ["early", *(f"late-{number}" for number in range(10))]
 
 
 # Rest
