@@ -18,7 +18,7 @@ class Blame(enum.Enum):
     NOBODY = "nobody"
     """The event itself, the cluster, the process, or not known."""
     TOPIC = "topic"
-    """It fails for several tenants: its events wait for their next attempt, and no circuit moves."""
+    """It fails for several tenants: its events wait for it, and no circuit moves."""
     TENANT = "tenant"
 
 

@@ -166,4 +166,15 @@ _CODES: dict[FailureClass, tuple[int, ...]] = {
         KafkaError.UNKNOWN,
     ),
 }
+HOLDING = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
+"""Codes of a topic that is missing or forbidden: its events wait for it, once several tenants do."""
+
 _CLASS_OF = {code: failure for failure, codes in _CODES.items() for code in codes}

@@ -18,6 +18,7 @@ from outbox.relay.fetch import fetch, go_back_for_retries, has_replays, large_pa
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.late import LookedBehind, Lookout
 from outbox.relay.ledger import Ledger
+from outbox.relay.looks import Looks
 from outbox.relay.outcome import Outcomes
 from outbox.relay.pace import Pace
 from outbox.relay.plan import Plan, plan
@@ -32,14 +33,6 @@ MOST_ROUNDS = 2
 """What is produced and not settled has no more events than so many rounds, or a crash would repeat more."""
 EARLY_PART = 4
 """A settle begins within a round once so much of it, a quarter, is reported."""
-IDLE_LOOKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-"""Seconds between looks after work, one after the other."""
-TOLD_LOOKS = 4
-"""How many of the first are left out while wake-ups tell of everything: each reads all lanes that are held."""
-UNTOLD_SECONDS = 1.0
-"""A lane that has work, and of which no wake-up has told for so long, is one whose commits nobody tells of."""
-UNTOLD_FOR_SECONDS = 10.0
-"""For how long all looks are taken again after one has found such a lane."""
 
 
 class Relay:
@@ -72,9 +65,7 @@ class Relay:
         self._early = 0
         self._express_at = 0.0
         self._in_express = False
-        self._idle_looks = 0
-        self._look_at = 0.0
-        self._untold_at = -UNTOLD_FOR_SECONDS
+        self._looks = Looks(longest=settings.idle_seconds)
         self._active_at = time.monotonic()
 
     def _make_kafka_side(self, opened: ExitStack) -> None:
@@ -106,7 +97,8 @@ class Relay:
         """Publishes until `stop`, then drains; with `until_empty` until nothing is left that it may publish."""
         while not self._stopping:
             if self._round():
-                self._active_at, self._idle_looks = time.monotonic(), 0
+                self._active_at = time.monotonic()
+                self._looks.found_work()
             elif until_empty and self._is_empty():
                 break
             else:
@@ -193,8 +185,8 @@ class Relay:
         for batch, quota in zip(batches, part.quotas, strict=True):
             whole = batch.lane.rewind_to is not None or self._publish_batch(batch, now)
             batch.lane.in_round = False
-            if batch.rows and batch.lane.untold and now - batch.lane.told_at > UNTOLD_SECONDS:
-                self._untold_at = now
+            if batch.rows and batch.lane.untold:
+                self._looks.found_untold(told_at=batch.lane.told_at, now=now)
             self._predict(batch.lane, dry=whole and len(batch.rows) < quota)
         return sum(len(batch.behind) + len(batch.rows) for batch in batches)
 
@@ -292,16 +284,12 @@ class Relay:
     def _rest(self) -> None:
         """Until there is something to do: at once when told so, else soon after work and rarer from then on."""
         now = time.monotonic()
-        if now >= self._look_at:
+        if now >= self._looks.due:
             self._look_again(now)
-        self._serve(max(0.0, min(self._look_at - now, self.steering.next_duty(now))))
+        self._serve(max(0.0, min(self._looks.due - now, self.steering.next_duty(now))))
 
     def _look_again(self, now: float) -> None:
-        if self._idle_looks < TOLD_LOOKS and now - self._untold_at >= UNTOLD_FOR_SECONDS:
-            self._idle_looks = TOLD_LOOKS
-        step = min(self._idle_looks, len(IDLE_LOOKS) - 1)
-        self._idle_looks += 1
-        self._look_at = now + min(IDLE_LOOKS[step], self._settings.idle_seconds)
+        self._looks.look(now)
         for lane in self._tenure.lanes.values():
             if not lane.leaving:
                 lane.look_again()

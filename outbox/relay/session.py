@@ -16,6 +16,9 @@ from outbox import conf
 PG_EPOCH_UNIX_US = 946_684_800_000_000
 """2000-01-01 UTC, PostgreSQL's own epoch, in Unix microseconds."""
 
+LOCK_SECONDS = 1.0
+"""How long a lock of another session is waited for where all tenants would wait along."""
+
 CANCELS = 10
 CANCEL_SECONDS = 1.0
 """How long a thread may take to end after each."""
@@ -35,17 +38,24 @@ SET default_transaction_isolation = 'read committed'; SET default_transaction_re
 """
 
 
-def connect(name: str) -> Connection:
-    """A session outside Django's, in autocommit, timestamps as microseconds since 2000-01-01 UTC."""
+def connect(name: str, *, lock_seconds: float = 0) -> Connection:
+    """A session outside Django's, in autocommit, timestamps as microseconds since 2000-01-01 UTC.
+
+    After `lock_seconds` of waiting for a lock, if given, statements raise psycopg's `LockNotAvailable`.
+    """
     settings = conf.get()
     connection = open_session(settings.database, name=f"outbox-relay {name}")
     connection.prepare_threshold = 0 if settings.session_takeover else None
     connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
     connection.execute(_SESSION, prepare=False)
     # A relay that is frozen inside a transaction keeps its lanes and events locked: no longer than its lease lasts.
-    idle = "SELECT set_config('idle_in_transaction_session_timeout', %s, false)"
-    connection.execute(idle, [f"{settings.lease_seconds * 1_000:.0f}"], prepare=False)
+    _set(connection, "idle_in_transaction_session_timeout", seconds=settings.lease_seconds)
+    _set(connection, "lock_timeout", seconds=lock_seconds)
     return connection
+
+
+def _set(connection: Connection, name: str, *, seconds: float) -> None:
+    connection.execute("SELECT set_config(%s, %s, false)", [name, f"{seconds * 1_000:.0f}"], prepare=False)
 
 
 def query(connection: Connection, statement: Any, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:

@@ -9,11 +9,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, LiteralString
+
+from psycopg.errors import LockNotAvailable
 
 from outbox import sql
-from outbox.relay.session import Connection, array, connect, cut_off, numbers, query
+from outbox.relay.session import LOCK_SECONDS, Connection, array, connect, cut_off, numbers, query
 from outbox.relay.spans import Span
+
+# Rows that others have locked are left out by then; what a whole table is locked for has to be waited for.
+_WAIT_FOR_TABLES = "SET LOCAL lock_timeout = 0"
+
+MOST_HELD_RECORDED = 20
+"""Attempts that are written down of the events held in one settle: they come again without end."""
 
 
 @dataclass(slots=True)
@@ -44,6 +52,8 @@ class Failed:
     """Whether it may be its tenant's fault, or its topic's."""
     spared: bool = False
     """Whether no attempt is burned if it is the tenant's: its circuit is not closed."""
+    held: bool = False
+    """Whether it waits for a topic that several tenants miss: after the first one no attempt is burned."""
 
 
 @dataclass(slots=True)
@@ -95,25 +105,43 @@ class Settle:
 
     def run(self, connection: Connection, owner: uuid.UUID) -> None:
         began = time.monotonic()
-        self._write(connection, owner)
+        try:
+            self._write(connection, owner)
+        except LockNotAvailable:
+            # Somebody else has locked a lane or an event, which must not keep all lanes waiting. Theirs are lost to us.
+            self._write(connection, owner, patient=False)
         self.seconds = time.monotonic() - began
 
-    def _write(self, connection: Connection, owner: uuid.UUID) -> None:
+    def _write(self, connection: Connection, owner: uuid.UUID, *, patient: bool = True) -> None:
         with connection.transaction():
-            self._fence(connection, owner)
+            if patient:
+                self._fence(connection, owner, sql.load("fence"))
+            else:
+                query(connection, _WAIT_FOR_TABLES)
+                self._fence(connection, owner, sql.load("fence_free"))
+                self._leave_locked(connection)
             self._mark_sent(connection)
             if self.failed:
                 self._record_failures(connection, owner)
             if self.released:
-                query(connection, sql.load("release"), release_params(self.released, owner))
+                released = [lane for lane in self.released if lane.tenant not in self.lost]
+                query(connection, sql.load("release"), release_params(released, owner))
 
-    def _fence(self, connection: Connection, owner: uuid.UUID) -> None:
+    def _fence(self, connection: Connection, owner: uuid.UUID, statement: LiteralString) -> None:
         params = {"tenants": list(self.fenced), "tokens": numbers(list(self.fenced.values())), "owner": owner}
-        ours = {row[0] for row in query(connection, sql.load("fence"), params)}
-        self.lost = self.fenced.keys() - ours
-        if self.lost:
-            self.acknowledged = [lane for lane in self.acknowledged if lane.tenant not in self.lost]
-            self.failed = [event for event in self.failed if event.tenant not in self.lost]
+        self._lose(self.fenced.keys() - {row[0] for row in query(connection, statement, params)})
+
+    def _leave_locked(self, connection: Connection) -> None:
+        of_event = {event_id: lane.tenant for lane in self.acknowledged for event_id in lane.ids}
+        of_event |= {event.event_id: event.tenant for event in self.failed}
+        locked = query(connection, sql.load("locked_events"), {"ids": numbers(list(of_event))})
+        self._lose({of_event[event_id] for (event_id,) in locked})
+
+    def _lose(self, tenants: set[str]) -> None:
+        self.lost |= tenants
+        if tenants:
+            self.acknowledged = [lane for lane in self.acknowledged if lane.tenant not in tenants]
+            self.failed = [event for event in self.failed if event.tenant not in tenants]
 
     def _mark_sent(self, connection: Connection) -> None:
         ids: list[int] = []
@@ -128,21 +156,22 @@ class Settle:
             query(connection, sql.load("settle_sent"), params)
 
     def _record_failures(self, connection: Connection, owner: uuid.UUID) -> None:
-        ids = numbers([event.event_id for event in self.failed])
-        classes = [event.error_class for event in self.failed]
-        messages = [event.message for event in self.failed]
-        delays = array([event.delay for event in self.failed])
-        query(
-            connection,
-            sql.load("settle_failed"),
-            {"ids": ids, "delays": delays, "messages": messages, "classes": classes},
-        )
-        codes = numbers([event.code for event in self.failed])
-        query(
-            connection,
-            sql.load("record_attempts"),
-            {"ids": ids, "classes": classes, "codes": codes, "messages": messages, "owner": owner},
-        )
+        params = _of_failures(self.failed)
+        params["delays"] = array([event.delay for event in self.failed])
+        params["held"] = [event.held for event in self.failed]
+        query(connection, sql.load("settle_failed"), params)
+        held = [event for event in self.failed if event.held][:MOST_HELD_RECORDED]
+        recorded = [event for event in self.failed if not event.held] + held
+        params = _of_failures(recorded) | {"codes": numbers([event.code for event in recorded]), "owner": owner}
+        query(connection, sql.load("record_attempts"), params)
+
+
+def _of_failures(failed: list[Failed]) -> dict[str, Any]:
+    return {
+        "ids": numbers([event.event_id for event in failed]),
+        "classes": [event.error_class for event in failed],
+        "messages": [event.message for event in failed],
+    }
 
 
 @dataclass(slots=True)
@@ -160,10 +189,19 @@ class Renew:
     def run(self, connection: Connection, owner: uuid.UUID) -> None:
         # In the order of their names: promote.sql locks lanes so as well, and nobody must wait in a circle.
         lanes = sorted(self.lanes, key=lambda lane: lane.tenant)
-        params = release_params(lanes, owner) | {"lease": self.lease}
-        with connection.transaction():
-            self.rows = {row[0]: row for row in query(connection, sql.load("renew"), params)}
+        try:
+            with connection.transaction():
+                self._renew(connection, lanes, owner)
+        except LockNotAvailable:
+            with connection.transaction():
+                query(connection, _WAIT_FOR_TABLES)
+                free = {row[0] for row in query(connection, sql.load("fence_free"), release_params(lanes, owner))}
+                self._renew(connection, [lane for lane in lanes if lane.tenant in free], owner)
         self.fleet = query(connection, sql.load("fleet"), {"owner": owner})[0]
+
+    def _renew(self, connection: Connection, lanes: list[LaneState], owner: uuid.UUID) -> None:
+        params = release_params(lanes, owner) | {"lease": self.lease}
+        self.rows = {row[0]: row for row in query(connection, sql.load("renew"), params)}
 
 
 def release_params(lanes: list[LaneState], owner: uuid.UUID) -> dict[str, Any]:
@@ -203,7 +241,7 @@ class Settler:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._done: deque[Job | BaseException] = deque()
         self._thread = threading.Thread(target=self._work, name="outbox-settle", daemon=True)
-        self._connection = connect("settle")
+        self._connection = connect("settle", lock_seconds=LOCK_SECONDS)
         self._thread.start()
 
     def submit(self, job: Job) -> None:

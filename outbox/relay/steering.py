@@ -17,6 +17,7 @@ from outbox.relay.desk import Desk, Leave
 from outbox.relay.judge import Judge
 from outbox.relay.lanes import Lane
 from outbox.relay.ledger import Ledger
+from outbox.relay.listen import Listener
 from outbox.relay.outcome import Outcomes
 from outbox.relay.pipeline import Pipeline
 from outbox.relay.rollup import Rollup
@@ -24,7 +25,7 @@ from outbox.relay.session import Connection
 from outbox.relay.settle import CircuitReport, Job, Renew, Settle, Settler
 from outbox.relay.tally import Tally
 from outbox.relay.tenure import Tenure
-from outbox.relay.watch import Found, Listener, Promoted, Stranded, Watcher
+from outbox.relay.watch import Found, Promoted, Stranded, Watcher
 
 logger = logging.getLogger("outbox.relay")
 
@@ -280,7 +281,11 @@ class Steering:
 
     def _lose(self, lanes: Iterable[Lane], now: float) -> None:
         for lane in lanes:
-            logger.warning("lane %s was taken over; what was under way may be delivered twice", lane.tenant)
+            logger.warning(
+                "lane %s was lost, to another relay or because others hold its rows locked; what was under way may be"
+                " delivered twice",
+                lane.tenant,
+            )
             self.tally.lost()
             lane.leaving, lane.deadline = True, 0.0
             if self.busy.get(lane.tenant) is lane:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from outbox import conf, sql
 from outbox.relay.circuit import LaneCircuit
 from outbox.relay.fairness import MOST_CREDIT
+from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.level import Level
 from outbox.relay.session import Connection, query
@@ -29,21 +29,6 @@ AHEAD_QUANTA = 250
 """How far a lane may run ahead of the least served one before it makes room, in quanta."""
 
 
-@dataclass(slots=True)
-class Fleet:
-    """What the last renewal said of all relays together."""
-
-    others: int = 0
-    """Lanes that other relays hold."""
-    waiting: int = 0
-    least_virtual_time: float | None = None
-    relays: int = 1
-    others_level: float | None = None
-    """Where the other relays' backlogged lanes stood on average, in virtual time."""
-    everyone: str | None = None
-    """The state of the circuit of all tenants, which mirrors the broker's outages; staff may force it open."""
-
-
 class Tenure:
     """The lanes held, the candidates known to have work, and the rules by which they change places."""
 
@@ -57,7 +42,7 @@ class Tenure:
         self.level = Level()
         self.db_now = db_now
         found = query(connection, sql.load("fleet"), {"owner": relay_id})[0]
-        self.fleet = _fleet(found)
+        self.fleet = Fleet.of(found)
         least, most = found[2], found[3]
         self.virtual_now: float = most or 0.0 if least is None else least
         self._rows: set[str] = set()
@@ -214,7 +199,7 @@ class Tenure:
                 lost.append(lane)
                 continue
             self._take_over(lane, job, row)
-        self.fleet = _fleet(job.fleet)
+        self.fleet = Fleet.of(job.fleet)
         if self.fleet.everyone == FORCED_OPEN:
             for lane in self.lanes.values():
                 lane.circuit.barred = True
@@ -306,16 +291,3 @@ class Tenure:
         self._recent[lane.tenant] = now
         if again_at is not None:
             self.candidates.setdefault(lane.tenant, again_at)
-
-
-def _fleet(found: tuple[Any, ...]) -> Fleet:
-    """From the row of fleet.sql."""
-    others, waiting, least, _, relays, others_level, everyone = found
-    return Fleet(
-        others=others,
-        waiting=waiting,
-        least_virtual_time=least,
-        relays=max(1, relays),
-        others_level=others_level,
-        everyone=everyone,
-    )

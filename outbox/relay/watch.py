@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from psycopg.errors import LockNotAvailable
+
 import outbox
 from outbox import conf, sql
 from outbox.errors import RelayBuried
-from outbox.relay import circuit
 from outbox.relay.backlog import LOOK_SECONDS, BacklogCounter
 from outbox.relay.level import Level
-from outbox.relay.session import Connection, connect, cut_off, lock_key, query
+from outbox.relay.session import LOCK_SECONDS, connect, cut_off, lock_key, query
 
 logger = logging.getLogger("outbox.relay")
 
@@ -82,7 +83,10 @@ class Duty:
     def do_if_due(self, stop: threading.Event) -> None:
         began = time.monotonic()
         if self.due <= began and not stop.is_set():
-            self.run()
+            try:
+                self.run()
+            except LockNotAvailable:
+                logger.warning("Another session holds a lock for long; what waits for it is tried again later.")
             ended = time.monotonic()
             self.due = max(began + self.every, ended + self.rarely * (ended - began))
 
@@ -99,7 +103,7 @@ class Watcher:
         self.scan_now = threading.Event()
         self._thoroughly = threading.Event()
         self._counter = BacklogCounter()
-        self._connection = connect("watch")
+        self._connection = connect("watch", lock_seconds=LOCK_SECONDS)
         self._register()
         self._thread = threading.Thread(target=self._work, name="outbox-watch", daemon=True)
 
@@ -211,8 +215,10 @@ class Watcher:
         for (other,) in others:
             key = {"key": lock_key(other)}
             if query(self._connection, "SELECT pg_try_advisory_lock(%(key)s::bigint)", key)[0][0]:
-                freed = query(self._connection, sql.load("bury_relay"), {"relay": other})
-                query(self._connection, "SELECT pg_advisory_unlock(%(key)s::bigint)", key)
+                try:
+                    freed = query(self._connection, sql.load("bury_relay"), {"relay": other})
+                finally:
+                    query(self._connection, "SELECT pg_advisory_unlock(%(key)s::bigint)", key)
                 if freed:
                     self._tell(Found(tenants=[row[0] for row in freed], complete=None))
 
@@ -222,11 +228,23 @@ class Watcher:
 
     def _promote(self) -> None:
         until = time.monotonic() + PROMOTE_SECONDS
+        patient, without = True, list[str]()
         while not self._stop.is_set():
-            rows = query(self._connection, sql.load("promote"), {"limit": PROMOTE_CHUNK})
-            if rows:
-                self._tell(Promoted(oldest={row[0]: row[1] for row in rows}))
-            if sum(row[2] for row in rows) < PROMOTE_CHUNK or time.monotonic() >= until:
+            params = {"limit": PROMOTE_CHUNK, "patient": patient, "without": without}
+            try:
+                rows = query(self._connection, sql.load("promote"), params)
+            except LockNotAvailable:
+                if not patient:
+                    raise
+                patient = False
+                continue
+            oldest = {tenant: created for tenant, created, events in rows if events}
+            if oldest:
+                self._tell(Promoted(oldest))
+            locked = [tenant for tenant, _, events in rows if not events]
+            without += locked
+            whole = not locked and sum(events for _, _, events in rows) < PROMOTE_CHUNK
+            if whole or time.monotonic() >= until:
                 return
 
     def _scan(self) -> None:
@@ -262,48 +280,3 @@ class Watcher:
         unclaimed = [row[0] for row in query(self._connection, sql.load("find_unclaimed"))]
         if unclaimed:
             self._tell(Found(tenants=unclaimed, complete=None))
-
-
-class Listener:
-    """Hears which tenants have committed. A hint only: polling finds what it misses."""
-
-    def __init__(self, *, wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._stop = threading.Event()
-        self._heard: deque[tuple[str, str] | BaseException] = deque()
-        self._connection: Connection = connect("listen")
-        self._connection.execute("LISTEN outbox_wake", prepare=False)
-        self._connection.execute("LISTEN outbox_policy", prepare=False)
-        self._connection.execute(f"LISTEN {circuit.CHANNEL}", prepare=False)
-        self._thread = threading.Thread(target=self._work, name="outbox-listen", daemon=True)
-        self._thread.start()
-
-    def heard(self) -> list[tuple[str, str]]:
-        """(channel, payload) since the last call."""
-        found = []
-        while self._heard:
-            item = self._heard.popleft()
-            if isinstance(item, BaseException):
-                raise item
-            found.append(item)
-        return found
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something to hear."""
-        return bool(self._heard)
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(timeout=5)
-        self._connection.close()
-
-    def _work(self) -> None:
-        try:
-            while not self._stop.is_set():
-                for notice in self._connection.notifies(timeout=0.25, stop_after=1):
-                    self._heard.append((notice.channel, notice.payload))
-                    self._wake()
-        except BaseException as error:  # handed to the relay's thread
-            self._heard.append(error)
-            self._wake()

@@ -105,8 +105,15 @@ def test_settle_of_failures_goes_by_primary_key(database: session.Connection) ->
     found = plan(
         database,
         sql.load("settle_failed"),
-        {"ids": ids, "delays": [1.0] * len(ids), "messages": texts, "classes": texts},
+        {"ids": ids, "delays": [1.0] * len(ids), "messages": texts, "classes": texts, "held": [False] * len(ids)},
     )
+    assert found.indexes == {"outbox_events_pkey"}
+    assert found.scans() == []
+
+
+def test_events_that_others_hold_locked_are_found_by_primary_key(database: session.Connection) -> None:
+    with database.transaction(force_rollback=True):
+        found = plan(database, sql.load("locked_events"), {"ids": some_ids(database, 100)})
     assert found.indexes == {"outbox_events_pkey"}
     assert found.scans() == []
 
@@ -176,14 +183,14 @@ def test_due_events_are_found_by_the_index_of_their_time(database: session.Conne
             "UPDATE outbox_events SET available_at = clock_timestamp()"
             " WHERE status = 'scheduled' AND partition_key < 'order-2'"
         )
-        found = plan(database, sql.load("promote"), {"limit": 100})
+        found = plan(database, sql.load("promote"), {"limit": 100, "patient": True, "without": []})
     assert {"ix_outbox_due", "outbox_events_pkey"} <= found.indexes
     assert "outbox_events" not in found.scans()
     assert found.rows_read() <= 100
 
 
 def test_nothing_due_costs_one_look_into_an_index(database: session.Connection) -> None:
-    found = plan(database, sql.load("promote"), {"limit": 100})
+    found = plan(database, sql.load("promote"), {"limit": 100, "patient": True, "without": []})
     assert "outbox_events" not in found.scans()
     assert found.rows_read() == 0
 

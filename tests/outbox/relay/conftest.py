@@ -21,6 +21,7 @@ from circuits.process import process
 from outbox import wakeup
 from outbox.kafka.message import ReceivedEvent, parse_message
 from outbox.kafka.topics import TopicState
+from outbox.relay import settle, watch
 from outbox.relay.lanes import Lane
 from outbox.relay.loop import Relay
 from outbox.relay.session import Connection, connect
@@ -173,6 +174,13 @@ def tables(db: None) -> Iterator[Tables]:
     yield opened
     opened.empty()
     opened.session.close()
+
+
+@pytest.fixture(autouse=True)
+def _waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as a test takes: what a slow machine holds locked is not left out."""
+    for module in (settle, watch):
+        monkeypatch.setattr(module, "LOCK_SECONDS", HANG_SECONDS)
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ class World:
             self._start()
         assert self.relay is not None
         if self.relay._round():
-            self.relay._idle_looks = 0
+            self.relay._looks.found_work()
         else:
             self.relay._rest()
 

@@ -347,4 +347,4 @@ def claimed(session: Connection, tenant: str) -> Lane:
 
 
 def promote(tables: Tables) -> None:
-    assert tables.execute(sql.load("promote"), limit=100)
+    assert tables.execute(sql.load("promote"), limit=100, patient=True, without=[])

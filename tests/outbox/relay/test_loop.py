@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from outbox.relay import late
-from outbox.relay.loop import UNTOLD_SECONDS
+from outbox.relay.looks import UNTOLD_SECONDS
 from outbox.relay.settle import Settle
 from outbox.relay.watch import Found
 from tests.outbox.relay.conftest import (

@@ -164,16 +164,24 @@ def test_a_probe_without_an_event_gives_its_leave_back(
     assert circuit(tables)["probe_until"] is None
 
 
+@pytest.mark.parametrize("code", [KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED])
 def test_a_topic_that_several_tenants_use_is_held_and_moves_no_circuit(
-    driver: Driver, tables: Tables, mock_cluster: MockCluster
+    make_relay: MakeRelay, tables: Tables, settings: Settings, mock_cluster: MockCluster, code: int
 ) -> None:
-    mock_cluster.fail_topic("shared", KafkaError.UNKNOWN_TOPIC_OR_PART)
+    """However long it is missing or forbidden: nothing becomes a dead letter, and all is sent once it is there."""
+    settings.CIRCUITS_FAILURE_THRESHOLD = 3
+    driver = make_relay(backoff_base_seconds=0.001, backoff_max_seconds=0.001, max_attempts=3, **PATIENT)
+    mock_cluster.fail_topic("shared", code)
     # At once, or the first of them has its troubles alone.
     with tables.session.transaction():
         for tenant in ("acme", "globex"):
             tables.add_many(50, tenant=tenant, topic="shared")
-    driver.until(lambda: attempts(tables) > 1_000)
+    driver.until(lambda: driver.steering.tally.failed_attempts > 1_000)
+    assert (tables.count("failed"), tables.one("SELECT max(attempts) FROM outbox_events")) == (0, 1)
+    assert attempts(tables) < 1_000
     assert tables.execute("SELECT * FROM circuits_tenant_circuits") == []
+    mock_cluster.fail_topic("shared", 0)
+    driver.until(lambda: tables.count("sent") == 100)
 
 
 def test_what_another_relay_has_met_counts_as_well(driver: Driver, tables: Tables, mock_cluster: MockCluster) -> None:
@@ -185,7 +193,7 @@ def test_what_another_relay_has_met_counts_as_well(driver: Driver, tables: Table
         id=elsewhere,
     )
     tables.add_many(50, tenant="acme", topic="shared")
-    driver.until(lambda: attempts(tables) > 1_000)
+    driver.until(lambda: driver.steering.tally.failed_attempts > 1_000)
     assert tables.execute("SELECT * FROM circuits_tenant_circuits") == []
 
 

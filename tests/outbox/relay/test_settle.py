@@ -4,7 +4,8 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import replace
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -12,7 +13,7 @@ from confluent_kafka import KafkaError
 
 from outbox import sql
 from outbox.relay.session import Connection
-from outbox.relay.settle import Acknowledged, Failed, Job, LaneState, Renew, Settle, Settler
+from outbox.relay.settle import MOST_HELD_RECORDED, Acknowledged, Failed, Job, LaneState, Renew, Settle, Settler
 from tests.outbox.relay.conftest import Tables, another_session, is_leased_since
 from tests.support.plans import plan
 from tests.support.sessions import wait_until_somebody_waits_for_a_lock
@@ -119,6 +120,21 @@ def test_a_failed_event_waits_for_its_next_attempt(
     assert tables.one(waits) is True
     (attempt,) = tables.execute("SELECT * FROM outbox_attempts")
     assert (attempt["event_id"], attempt["relay_id"], attempt["code"], attempt["message"]) == (event_id, ME, 44, "no")
+
+
+def test_what_is_held_burns_one_attempt_and_few_are_written_down(
+    session: Connection, tables: Tables, leased: Callable[..., None]
+) -> None:
+    leased("acme")
+    ids = tables.add(*[f"key-{number}" for number in range(MOST_HELD_RECORDED + 5)])
+    tables.execute("UPDATE outbox_events SET attempts = 7 WHERE id = %(id)s", id=ids[0])
+    for recorded in (MOST_HELD_RECORDED, 2 * MOST_HELD_RECORDED):
+        job = Settle(fenced={"acme": 5})
+        job.failed = [replace(failed(event_id, delay=60.0).failed[0], held=True) for event_id in ids]
+        job.run(session, ME)
+        assert tables.one("SELECT count(*) FROM outbox_attempts") == recorded
+        assert [tables.event(event_id)["attempts"] for event_id in ids] == [7] + [1] * (len(ids) - 1)
+        tables.execute("UPDATE outbox_events SET status = 'pending', available_at = NULL")
 
 
 def test_without_a_delay_it_is_a_dead_letter(session: Connection, tables: Tables, leased: Callable[..., None]) -> None:
@@ -252,6 +268,61 @@ def test_a_renewal_locks_lanes_in_the_order_of_their_names(
         other.execute("COMMIT")
         done.result(HANG_SECONDS)
         assert len(job.rows) == 10
+
+
+LOCKS = [
+    pytest.param("SELECT FROM outbox_lanes WHERE tenant_id = 'acme' FOR NO KEY UPDATE", id="lane"),
+    pytest.param("SELECT FROM outbox_events WHERE tenant_id = 'acme' FOR UPDATE", id="event"),
+]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lane_of_which_others_hold_something_locked_keeps_nobody_waiting(
+    session: Connection, tables: Tables, leased: Callable[..., None], lock: LiteralString
+) -> None:
+    """It is lost: what was acknowledged of it comes again, once it is free."""
+    session.execute("SET lock_timeout = '50ms'")
+    leased("acme", "globex", "initech")
+    ids = [tables.add("a", tenant=tenant)[0] for tenant in ("acme", "globex", "initech")]
+    job = Settle(fenced={"acme": 5, "globex": 5, "initech": 5})
+    for event_id, tenant in zip(ids[:2], ("acme", "globex"), strict=True):
+        job.acknowledged += acknowledged(event_id, tenant=tenant).acknowledged
+    job.failed = failed(ids[2], delay=60.0, tenant="initech").failed
+    job.released = [state("acme"), state("globex")]
+    with another_session() as other, other.transaction():
+        other.execute(lock)
+        job.run(session, ME)
+        assert job.lost == {"acme"}
+        assert tables.statuses(*ids) == ["pending", "sent", "scheduled"]
+    assert [tables.lane(tenant)["owner"] for tenant in ("acme", "globex", "initech")] == [ME, None, ME]
+
+
+def test_a_renewal_leaves_out_a_lane_that_others_hold_locked(
+    session: Connection, tables: Tables, leased: Callable[..., None]
+) -> None:
+    session.execute("SET lock_timeout = '50ms'")
+    leased("acme", "globex")
+    with another_session() as other, other.transaction():
+        other.execute("SELECT FROM outbox_lanes WHERE tenant_id = 'acme' FOR NO KEY UPDATE")
+        job = renewal(state("globex"), state("acme"))
+        job.run(session, ME)
+    assert list(job.rows) == ["globex"]
+
+
+def test_a_table_that_is_locked_is_waited_for(session: Connection, tables: Tables, leased: Callable[..., None]) -> None:
+    """As by a migration: nothing else could be done meanwhile, and nothing is lost."""
+    session.execute("SET lock_timeout = '50ms'")
+    leased("acme")
+    (event_id,) = tables.add("a")
+    with another_session() as other, ThreadPoolExecutor(1) as thread:
+        other.execute("BEGIN; LOCK TABLE outbox_lanes IN ACCESS EXCLUSIVE MODE")
+        job = acknowledged(event_id)
+        done = thread.submit(job.run, session, ME)
+        with pytest.raises(TimeoutError):
+            done.result(0.5)
+        other.execute("COMMIT")
+        done.result(HANG_SECONDS)
+    assert (job.lost, tables.statuses(event_id)) == (set(), ["sent"])
 
 
 def test_a_settle_is_one_transaction(session: Connection, tables: Tables, leased: Callable[..., None]) -> None:

@@ -11,12 +11,13 @@ from confluent_kafka import KafkaError
 
 from outbox import conf
 from outbox.relay import settle, steering
+from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import Failure, Lane
+from outbox.relay.listen import Listener
 from outbox.relay.outcome import Outcomes
 from outbox.relay.session import Connection
 from outbox.relay.steering import CLAIM_SECONDS, SHARED_PAUSE_SECONDS, Steering
-from outbox.relay.tenure import Fleet
-from outbox.relay.watch import Found, Listener, Promoted, Stranded, Watcher
+from outbox.relay.watch import Found, Promoted, Stranded, Watcher
 from tests.outbox.relay.conftest import Tables, another_session, lane, lanes_locked
 from tests.support.waiting import wait_until
 

@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from outbox.relay.circuit import Probe
 from outbox.relay.fairness import MOST_CREDIT
+from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import (
@@ -17,7 +18,6 @@ from outbox.relay.tenure import (
     MOST_CANDIDATES,
     RECENT_SECONDS,
     REFUSED_SECONDS,
-    Fleet,
     Tenure,
 )
 from tests.outbox.relay.conftest import Tables, another_session, is_leased_since, lane

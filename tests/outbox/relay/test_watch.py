@@ -20,7 +20,7 @@ from outbox.relay import watch
 from outbox.relay.fetch import fetch
 from outbox.relay.session import Connection, hold_identity, lock_key, query
 from outbox.relay.tenure import Tenure
-from outbox.relay.watch import Duty, Found, Listener, Promoted, Stranded, Watcher
+from outbox.relay.watch import Duty, Found, Promoted, Stranded, Watcher
 from tests.outbox.relay.conftest import Tables, another_session, lanes_locked
 from tests.support.waiting import wait_until
 
@@ -314,12 +314,43 @@ def test_the_first_claim_of_a_tenant_does_not_read_past_an_event_that_becomes_du
 
     with another_session() as promoter, ThreadPoolExecutor(1) as thread:
         promoter.execute("BEGIN")
-        promoter.execute(sql.load("promote"), {"limit": 10})
+        promoter.execute(sql.load("promote"), {"limit": 10, "patient": True, "without": []})
         done = thread.submit(claim_and_read)
         wait_until(lambda: done.done() or waits_for_a_lock(tables))
         promoter.execute("COMMIT")
         done.result(30)
     assert read == [due, recent]
+
+
+def test_due_events_of_a_lane_that_others_hold_locked_keep_nobody_waiting(
+    make_watcher: MakeWatcher, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, and also where the tenant has no lane yet."""
+    monkeypatch.setattr(watch, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "PROMOTE_CHUNK", 3)
+    due = {"status": "scheduled", "available_at": "2001-01-01"}
+    put_lane(tables, "locked")
+    put_lane(tables, "zeta")
+    tables.add(*"abcdefg", tenant="locked", **due)
+    others = [*tables.add("a", tenant="zeta", **due), *tables.add("a", tenant="new", **due)]
+    watcher = make_watcher()
+    with another_session() as holder, holder.transaction():
+        holder.execute("SELECT FROM outbox_lanes WHERE tenant_id = 'locked' FOR NO KEY UPDATE")
+        watcher._promote()
+        assert tables.statuses(*others) == ["pending", "pending"]
+        assert tables.count("scheduled") == 7
+    watcher._promote()
+    assert tables.count("scheduled") == 0
+
+
+def test_a_duty_that_meets_a_lock_is_done_later_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def run() -> None:
+        raise psycopg.errors.LockNotAvailable
+
+    duty = Duty(run, every=100.0)
+    duty.do_if_due(threading.Event())
+    assert duty.due > time.monotonic() + 50
+    assert "holds a lock" in caplog.text
 
 
 def waits_for_a_lock(tables: Tables) -> bool:
@@ -600,49 +631,3 @@ def test_a_relay_stays_alive_while_very_many_events_become_due(
     assert tables.count("pending") == 1
     watcher.start()
     wait_until(lambda: tables.count("pending") == 3)
-
-
-# Listening
-
-
-@pytest.fixture
-def listener(tables: Tables) -> Iterator[tuple[Listener, threading.Event]]:
-    woken = threading.Event()
-    made = Listener(wake=woken.set)
-    yield made, woken
-    made.close()
-
-
-def test_notifications_are_heard_with_their_channel(listener: tuple[Listener, threading.Event], tables: Tables) -> None:
-    hears, woken = listener
-    tables.execute("NOTIFY outbox_wake, 'acme,zeta'")
-    tables.policy("acme", weight=2)
-    heard: list[tuple[str, str]] = []
-
-    def heard_all() -> bool:
-        heard.extend(hears.heard())
-        return len(heard) >= 3
-
-    wait_until(heard_all)
-    assert heard[0] == ("outbox_wake", "acme,zeta")
-    # The policy before it is deleted, the new one is inserted.
-    assert [channel for channel, _ in heard] == ["outbox_wake", "outbox_policy", "outbox_policy"]
-    assert woken.wait(30)
-    assert not hears.waiting
-
-
-def test_a_listener_says_when_there_is_something_to_hear(
-    listener: tuple[Listener, threading.Event], tables: Tables
-) -> None:
-    hears, _ = listener
-    tables.execute("NOTIFY outbox_wake, 'acme'")
-    wait_until(lambda: hears.waiting)
-    assert hears.heard()
-
-
-def test_a_listener_that_lost_its_session_says_so(listener: tuple[Listener, threading.Event], tables: Tables) -> None:
-    hears, woken = listener
-    tables.execute("SELECT pg_terminate_backend(%(pid)s)", pid=hears._connection.info.backend_pid)
-    assert woken.wait(30)
-    with pytest.raises(psycopg.OperationalError):
-        hears.heard()
