@@ -28,6 +28,7 @@ from somabrain.embedded import kafka, postgres
 from somabrain.embedded.cluster import Cluster
 from somabrain.embedded.kafka import KafkaBroker
 from somabrain.embedded.paths import CACHE
+from tests.proofs.sizes import FULL
 from tests.support import database, downloads, emptying, leftovers, postgres15
 from tests.support.mock_cluster import MockCluster
 from tests.support.need import need
@@ -47,7 +48,12 @@ hypothesis.settings.load_profile("default")
 
 
 def pytest_configure() -> None:
-    """A shell's background jobs ignore SIGINT, and so would every process that a test starts and interrupts."""
+    """A shell's background jobs ignore SIGINT, and so would every process that a test starts and interrupts.
+
+    A broker that lives for seconds is not worth compiling for.
+    """
+    if not FULL:
+        os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
