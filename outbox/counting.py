@@ -1,7 +1,8 @@
 """Counts what waits, tenant by tenant, for everybody: whichever process gets the claim does it, and then the next one.
 
-Index entries are read in chunks, each a statement and a snapshot of its own with a time limit, with a rest as long as
-the chunk took in between. So a count may take seconds and harms nobody, and its figures are not of one moment.
+Index entries are read in chunks of some milliseconds, each a statement and a snapshot of its own with a time limit, and
+three times as long is rested in between. So a count may take seconds, nobody waits for it, and its figures are not of one
+moment.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ logger = logging.getLogger(__name__)
 CLAIM_SECONDS = 4.0
 """A process that dies while it counts is followed by another one after this."""
 STATEMENT_SECONDS = 2.0
-CHUNK_EVENTS = 20_000
+CHUNK_EVENTS = 5_000
+RESTS = 3
+"""How long a rest is, in times of the chunk before it."""
 # Statistics may be from a time when scanning the table was cheap.
 BY_INDEX: LiteralString = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"
 RARELY = 10
@@ -136,7 +139,7 @@ class _Counter:
             if sum(row[1] for row in rows) < CHUNK_EVENTS:
                 return
             after = (rows[-1][0], rows[-1][3])
-            if self._rest(took):
+            if self._rest(RESTS * took):
                 raise Stopped
             self._keep()
 
