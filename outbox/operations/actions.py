@@ -52,9 +52,23 @@ def browse(asked: ActionFilter, *, before: int | None = None, using: str | None 
 
 
 def asked_for(action: OperatorAction, *, tenants: Collection[str] | None) -> dict[str, Any]:
-    """The action's filter, for whoever is limited without the place where a batch began: it names another tenant."""
+    """The action's filter. Of the tenants that its operator was limited to, whoever is limited reads their own alone,
+    of events that were named those that were changed, and no place where a batch began: it names another tenant."""
     given: dict[str, Any] = action.filter
-    return given if tenants is None else {name: value for name, value in given.items() if name not in _PLACES}
+    if tenants is None:
+        return given
+    shown = {name: value for name, value in given.items() if name not in _PLACES}
+    if "tenants" in shown:
+        shown["tenants"] = [each for each in shown["tenants"] if each in tenants]
+    if "ids" in shown and (changed := _changed(action)):
+        shown["ids"] = [each for each in shown["ids"] if each in changed]
+    return shown
+
+
+def _changed(action: OperatorAction) -> set[Any]:
+    """Events of the tenants that it was about. Others that were named may be anybody's."""
+    lists = (value for value in (action.before or {}).values() if isinstance(value, list))
+    return {event_id for each in lists for event_id in each}
 
 
 def _chosen(asked: ActionFilter, alias: str) -> ActionQuerySet:

@@ -10,7 +10,10 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from circuits.models import StaffTenantScope
-from outbox.models import OperatorAction
+from outbox.models import EventStatus, OperatorAction, OutboxJob
+from tests.outbox.admin.people import operator, superuser, viewer
+from tests.outbox.operations.jobs.scene import work
+from tests.outbox.operations.rows import event, failed
 
 pytestmark = pytest.mark.django_db
 
@@ -85,3 +88,44 @@ def test_whoever_is_limited_reads_of_their_tenants_alone(client: Client) -> None
     answers = {client.get(f"{LIST}{pk}/change/").text for pk in (theirs.pk, both.pk, 2**40)}
     assert len({re.sub(r"\d+", "", each) for each in answers}) == 1
     assert client.get(f"{LIST}{theirs.pk}/change/").status_code == 404
+
+
+def test_whoever_is_limited_reads_no_other_tenant_in_what_wider_operators_did_to_theirs(client: Client) -> None:
+    client.force_login(operator(tenants=("acme", "globex")))
+    one, _ = failed(1), failed(2)
+    decided = {"ids": one.pk, "reason": "the topic is there"}
+    assert client.post("/admin/outbox/outboxevent/decide/replay/", decided).status_code == 302
+    started = {"reason": "all of them", "up_to_id": "900000000"}
+    assert client.post("/admin/outbox/outboxjob/start/replay/?status__exact=failed", started).status_code == 302
+    work(OutboxJob.objects.get().pk)
+    batches = OperatorAction.objects.filter(verb="replay")
+    assert [(each.tenants, each.filter["tenants"]) for each in batches] == 2 * [(["acme"], ["acme", "globex"])]
+
+    assert "tenants: acme, globex" in client.get(LIST).text
+    vera = viewer()
+    StaffTenantScope.objects.create(user=vera, tenant_id="acme")
+    client.force_login(vera)
+    assert verbs(client) == verbs(client, q="the") + verbs(client, q="all of them") == ["replay", "replay"]
+    pages = [client.get(LIST, asked) for asked in ({}, {"tenant": "acme"}, {"q": "the topic"}, {"verb": "replay"})]
+    pages += [client.get(f"{LIST}{each.pk}/change/") for each in batches]
+    pages += [client.get(f"{LIST}{each.pk}/history/") for each in batches]
+    pages += [client.get("/admin/outbox/tenant/acme/"), client.get(f"/admin/outbox/outboxevent/{one.pk}/change/")]
+    assert {page.status_code for page in pages} == {200}
+    assert all("tenants: acme" in page.text for page in pages[:6])
+    assert not [page.request["PATH_INFO"] for page in pages if "globex" in page.text]
+
+
+def test_whoever_is_limited_reads_no_numbers_of_other_tenants_events(client: Client) -> None:
+    client.force_login(superuser())
+    mine, theirs = failed(), event(tenant_id="globex", status=EventStatus.SENT, id=7_654_321)
+    decided = {"ids": f"{mine.pk},{theirs.pk}", "reason": "both"}
+    assert client.post("/admin/outbox/outboxevent/decide/replay/", decided).status_code == 302
+    action = OperatorAction.objects.get()
+    assert (action.tenants, action.filter["ids"]) == (["acme"], [mine.pk, theirs.pk])
+    assert "7654321" in client.get(LIST).text
+    vera = viewer()
+    StaffTenantScope.objects.create(user=vera, tenant_id="acme")
+    client.force_login(vera)
+    for page in (LIST, f"{LIST}{action.pk}/change/"):
+        assert f"ids: {mine.pk}<" in client.get(page).text
+        assert "7654321" not in client.get(page).text
