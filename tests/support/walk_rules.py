@@ -95,13 +95,18 @@ def _only_hidden(rest: Mapping[str, Any]) -> dict[str, Any]:
     return {"hidden": rest.get("hidden", False)}
 
 
-def _stock(label: str, *, adds: bool = True, **rest: Any) -> Iterator[tuple[str, Rule]]:
-    """Of Django or django-q2: what only superusers, or whoever they let, look at and change."""
+def _stock(label: str) -> Iterator[tuple[str, Rule]]:
+    """Of Django: what only superusers, or whoever they let, look at and change."""
     app, name = label.split(".")
     delete = (Write(form=lambda rows: {"post": "yes"}),)
     listed = (Write(form=_deleting(label), needs=(f"{app}.delete_{name}",)),)
-    add = (Write(form=lambda rows: {}, effect=False),) if adds else ()
-    return _model(label, add=add, delete=delete, listed=listed, **{"stock": True, **rest})
+    add = (Write(form=lambda rows: {}, effect=False),)
+    return _model(label, add=add, delete=delete, listed=listed, stock=True)
+
+
+def _resubmitted(label: str) -> Write:
+    """The action of django-q2's own pages, which asks nobody for a right or a reason: here it is none."""
+    return Write(form=lambda rows: {"action": "resubmit_task", "_selected_action": [rows.keys[label]]}, effect=False)
 
 
 def _event_decisions() -> Iterator[tuple[str, Rule]]:
@@ -292,8 +297,8 @@ RULES: dict[str, Rule] = {
     **dict(_stock("auth.group")),
     **dict(_stock("auth.user")),
     "auth_user_password_change": Rule(see=("auth.change_user",)),
-    **dict(_stock("django_q.schedule", hidden=True, stock=False)),
-    **dict(_stock("django_q.success", hidden=True, stock=False, adds=False)),
-    **dict(_stock("django_q.failure", hidden=True, stock=False, adds=False)),
-    **dict(_stock("django_q.ormq", hidden=True, stock=False, adds=False)),
+    **dict(_model("django_q.schedule", hidden=True)),
+    **dict(_model("django_q.success", hidden=True, listed=(_resubmitted("django_q.success"),))),
+    **dict(_model("django_q.failure", hidden=True, listed=(_resubmitted("django_q.failure"),))),
+    **dict(_model("django_q.ormq", hidden=True)),
 }
