@@ -11,9 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from circuits.admin.confirming import ConfirmedForms
 from circuits.admin.decisions import DECISIONS, STEER, Decision
 from circuits.admin.forms import CircuitForm, ThresholdForm
-from circuits.admin.list_edits import ListEditPages
+from circuits.admin.list_edits import EFFECT, ListEditPages
 from circuits.console.back import way_back
 from circuits.console.badges import badge
 from circuits.console.client import origin
@@ -56,10 +57,11 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(TenantCircuit)
-class CircuitAdmin(ListEditPages, BoundedAdmin):
+class CircuitAdmin(ListEditPages, ConfirmedForms, BoundedAdmin):
     """Circuits by tenant: their state, their thresholds, and what moved them. Processes follow within a second."""
 
     form = CircuitForm
+    effect = EFFECT
     list_display = (
         "tenant_id",
         "name",
@@ -127,7 +129,7 @@ class CircuitAdmin(ListEditPages, BoundedAdmin):
     def save_model(self, request: HttpRequest, obj: TenantCircuit, form: Any, change: bool) -> None:
         """Writes the thresholds that were changed, and nothing of what circuits write themselves meanwhile."""
         after = {name: getattr(obj, name) for name in form.changed_data if name in THRESHOLDS}
-        # Of edits in the list it was asked on a page of its own.
+        # Of edits in the list it stands on the page that asked.
         reason = form.cleaned_data.get("reason") or request.POST["reason"].strip()
         using = obj._state.db or TenantCircuit.objects.db
         with transaction.atomic(using=using):

@@ -8,11 +8,11 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from circuits.admin.confirming import CONFIRMED, repeated
 from circuits.admin.forms import DecisionForm
 from circuits.console.columns import AnyModelAdmin
 
-_CONFIRMED = "edits_confirmed"
-_ASKED_AGAIN = {"csrfmiddlewaretoken", "reason", _CONFIRMED}
+EFFECT = "Circuits go by these thresholds within a second:"
 
 
 class ListEditPages(AnyModelAdmin):
@@ -20,13 +20,13 @@ class ListEditPages(AnyModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "POST" and "_save" in request.POST and self.has_change_permission(request):
-            form = DecisionForm(request.POST if _CONFIRMED in request.POST else None)
-            edited = None if form.is_valid() else self._edited(request)
+            form = DecisionForm(request.POST if CONFIRMED in request.POST else None)
+            edited = None if form.is_valid() else self._edited_rows(request)
             if edited is not None:
                 return self._ask_about_edits(request, edited, form)
         return super().changelist_view(request, extra_context)
 
-    def _edited(self, request: HttpRequest) -> Any:
+    def _edited_rows(self, request: HttpRequest) -> Any:
         """The rows of the list that would be saved; None: none of them, or something in them is wrong."""
         formset_class = self.get_changelist_formset(request)
         rows = self._get_list_editable_queryset(request, formset_class.get_default_prefix())
@@ -39,17 +39,20 @@ class ListEditPages(AnyModelAdmin):
             "title": "Change thresholds",
             "opts": self.opts,
             "media": self.media,
+            "effect": EFFECT,
             "rows": [(row.instance, list(_changes(row))) for row in edited.forms if row.has_changed()],
             "form": form,
-            "repeated": [(name, value) for name, value in request.POST.items() if name not in _ASKED_AGAIN],
-            "confirmed": _CONFIRMED,
+            "repeated": [*repeated(request), (CONFIRMED, "yes")],
             "submit": "Change thresholds",
             "back": request.get_full_path(),
         }
-        return TemplateResponse(request, "admin/circuits/tenantcircuit/edited.html", context)
+        return TemplateResponse(request, "admin/circuits/changes.html", context)
 
 
-def _changes(row: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Name, before and after; None is the default."""
+def _changes(row: Any) -> Iterator[str]:
+    """None is the default."""
     for name in row.changed_data:
-        yield name.replace("_", " "), row.initial.get(name), row.cleaned_data[name]
+        before, after = (
+            "default" if each is None else str(each) for each in (row.initial.get(name), row.cleaned_data[name])
+        )
+        yield f"{name.replace('_', ' ')} {before} \N{RIGHTWARDS ARROW} {after}"

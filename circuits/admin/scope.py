@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from circuits.admin.confirming import ConfirmedForms
 from circuits.admin.forms import DecisionForm
 from circuits.console import scope
 from circuits.console.client import origin
@@ -49,10 +50,11 @@ class DeleteForm(DecisionForm):
 
 
 @admin.register(StaffTenantScope)
-class ScopeAdmin(BoundedAdmin):
+class ScopeAdmin(ConfirmedForms, BoundedAdmin):
     """Tenants that members of staff are limited to. Added and deleted, never changed, and nobody's own."""
 
     form = ScopeForm
+    effect = "From their next page on they see this tenant, and none but those that they are limited to:"
     tenant_field = None
     list_display = ("user", "tenant_id")
     list_display_links = ("user", "tenant_id")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -9,17 +9,20 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import transaction
-from django.http import HttpRequest, HttpResponseRedirect
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
+from circuits.admin.confirming import ConfirmedForms
 from circuits.console.lists import BoundedAdmin
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator
 from outbox.admin.pausing import PausePages
 from outbox.models import TenantPolicy
 from outbox.models.names import EVERY_TENANT, TENANT_PATTERN
-from outbox.operations import audit
+from outbox.operations import audit, pause
 from outbox.operations.audit import MOST_REASON
+from outbox.operations.pause import HOLDING
 
 if TYPE_CHECKING:
     PolicyModelForm = forms.ModelForm[TenantPolicy]
@@ -27,8 +30,6 @@ else:
     PolicyModelForm = forms.ModelForm
 
 _is_tenant = re.compile(TENANT_PATTERN).fullmatch
-# What the row of everyone has no say in: each tenant's own row decides it.
-_OF_ONE_TENANT = ("rate", "batch_quota", "backlog_limit", "retention_days")
 _COLUMNS = (
     "weight",
     "rate",
@@ -40,13 +41,27 @@ _COLUMNS = (
     "paused_reason",
     "paused_until",
 )
+_SHOWN = ("is_paused", "paused_by", "paused_reason", "paused_until", "updated_at")
 
 
 def _written(form: Any) -> list[str]:
     """What was changed on the page, and nothing that somebody else has changed meanwhile."""
-    changed = {name for name in form.changed_data if name in _COLUMNS}
-    pause = {"paused", "paused_by", "paused_reason", "paused_until"}
-    return [*(changed | pause if changed & pause else changed), "updated_at"]
+    return [*(name for name in form.changed_data if name in _COLUMNS), "updated_at"]
+
+
+class PausedFilter(admin.SimpleListFilter):
+    """By whether a pause holds. One that is over does not."""
+
+    title = "paused"
+    parameter_name = "paused"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "yes"), ("no", "no")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> QuerySet[TenantPolicy]:
+        if self.value() == "yes":
+            return queryset.filter(HOLDING)
+        return queryset.exclude(HOLDING) if self.value() == "no" else queryset
 
 
 class PolicyForm(PolicyModelForm):
@@ -59,63 +74,44 @@ class PolicyForm(PolicyModelForm):
         for name, most in (("weight", 1e6), ("rate", 1e9)):
             if name in self.fields:
                 self.fields[name].validators.append(MaxValueValidator(most))
-        if "paused_until" in self.fields:
-            # The admin's widget has two inputs, and words beside them that label neither.
-            for part, said in zip(self.fields["paused_until"].widget.widgets, ("date", "time"), strict=True):
-                part.attrs["aria-label"] = f"Paused until: {said}"
         if "tenant_id" in self.fields:
-            self.fields["tenant_id"].help_text = f"A tenant, or {EVERY_TENANT} to pause everyone."
+            self.fields["tenant_id"].help_text = "A tenant's whole name."
 
     def clean_tenant_id(self) -> str:
         tenant_id: str = self.cleaned_data["tenant_id"]
-        if tenant_id != EVERY_TENANT and not _is_tenant(tenant_id):
-            raise ValidationError(
-                f"A tenant is named by A-Z a-z 0-9 . _ - and begins with a letter or digit; {EVERY_TENANT} is everyone."
-            )
+        if tenant_id == EVERY_TENANT:
+            raise ValidationError(f"{EVERY_TENANT} is everyone, who can only be paused: by a button above the list.")
+        if not _is_tenant(tenant_id):
+            raise ValidationError("A tenant is named by A-Z a-z 0-9 . _ - and begins with a letter or digit.")
         return tenant_id
-
-    def clean_paused_until(self) -> Any:
-        until = self.cleaned_data["paused_until"]
-        if until is not None and until <= timezone.now() and "paused_until" in self.changed_data:
-            raise ValidationError("Must lie in the future, else the pause is over already.")
-        return until
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or self.cleaned_data
-        if "paused" in self.fields and values.get("paused_until") and not values.get("paused"):
-            self.add_error("paused_until", "Only a pause ends: tick paused as well.")
-        if values.get("paused") and "paused" in self.changed_data and not values.get("paused_reason", "").strip():
-            self.add_error("paused_reason", "Say why, for whoever wonders.")
-        if values.get("tenant_id", self.instance.tenant_id) == EVERY_TENANT:
-            self._refuse_what_is_for_one(values)
-        return values
-
-    def _refuse_what_is_for_one(self, values: dict[str, Any]) -> None:
-        for name in _OF_ONE_TENANT:
-            if values.get(name) is not None:
-                self.add_error(name, f"The row of {EVERY_TENANT} can only pause: leave this empty.")
-        if values.get("weight", 1) != 1:
-            self.add_error("weight", f"The row of {EVERY_TENANT} can only pause: leave this at 1.")
 
 
 @admin.register(TenantPolicy)
-class PolicyAdmin(PausePages, BoundedAdmin):
-    """What staff decide about a tenant; relays follow within a second. Every change is recorded."""
+class PolicyAdmin(PausePages, ConfirmedForms, BoundedAdmin):
+    """What staff decide about a tenant; relays follow within a second. Every change is recorded.
+
+    Pausing has pages of its own, and is only shown on these.
+    """
 
     form = PolicyForm
+    effect = "Relays and the application's processes go by it within a second:"
+    of_nothing: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("rate", "batch_quota", "backlog_limit"), "no limit"),
+        "retention_days": "the default",
+    }
     list_display = (
         "tenant_id",
         "weight",
         "rate",
         "batch_quota",
         "backlog_limit",
-        "paused",
+        "is_paused",
         "paused_by",
         "paused_until",
         "retention_days",
         "updated_at",
     )
-    list_filter = ("paused",)
+    list_filter = (PausedFilter,)
     ordering = ("tenant_id",)
     search_fields = ("tenant_id__startswith",)
     search_help_text = "The beginning of a tenant's name."
@@ -126,7 +122,7 @@ class PolicyAdmin(PausePages, BoundedAdmin):
         "batch_quota",
         "backlog_limit",
         "retention_days",
-        "paused",
+        "is_paused",
         "paused_by",
         "paused_reason",
         "paused_until",
@@ -136,11 +132,29 @@ class PolicyAdmin(PausePages, BoundedAdmin):
 
     delete_confirmation_template = "admin/outbox/tenantpolicy/delete.html"
 
+    @admin.display(boolean=True, description="paused")
+    def is_paused(self, policy: TenantPolicy) -> bool:
+        """Whether the pause holds."""
+        return pause.holds(policy, now=timezone.now())
+
+    def get_fields(self, request: HttpRequest, obj: TenantPolicy | None = None) -> tuple[str, ...]:
+        may = self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj)
+        hidden = (*(() if obj else _SHOWN), *(() if may else ("reason",)))
+        return tuple(name for name in self.fields if name not in hidden)
+
     def get_readonly_fields(self, request: HttpRequest, obj: TenantPolicy | None = None) -> tuple[str, ...]:
         # The tenant is the primary key: changing it would leave the old row and make another.
-        key = () if obj is None else ("tenant_id",)
-        pause = () if self.has_pause_permission(request) else ("paused", "paused_reason", "paused_until")
-        return ("paused_by", "updated_at", *key, *pause)
+        return _SHOWN if obj is None else (*_SHOWN, "tenant_id")
+
+    def has_change_permission(self, request: HttpRequest, obj: TenantPolicy | None = None) -> bool:
+        """The row of everyone can only pause: each tenant's own row decides the rest."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.pk != EVERY_TENANT)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
+    ) -> HttpResponse:
+        more = {"is_paused": obj is not None and self.is_paused(obj), "may_pause": self.has_pause_permission(request)}
+        return super().render_change_form(request, {**context, **more}, *args, obj=obj, **kwargs)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Policies are deleted one by one, each for its reason."""
@@ -163,14 +177,12 @@ class PolicyAdmin(PausePages, BoundedAdmin):
         return super().delete_view(request, object_id, {"reason_form": form, **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: TenantPolicy, form: Any, change: bool) -> None:
-        """Who pauses is recorded, and nothing remains of a pause that is over."""
-        if not obj.paused:
-            obj.paused_by, obj.paused_reason, obj.paused_until = "", "", None
-        elif "paused" in form.changed_data:
-            obj.paused_by = request.user.get_username()
+        """Only what was changed, with its record."""
         using = self.get_queryset(request).db
         with transaction.atomic(using=using):
             before = TenantPolicy.objects.using(using).select_for_update().filter(pk=obj.pk).first() if change else None
+            for name in set(_COLUMNS).difference(form.changed_data) if before else ():
+                setattr(obj, name, getattr(before, name))
             obj.save(using=using, update_fields=_written(form) if before else None)
             self._record(request, "set_policy", before, obj, form.cleaned_data["reason"])
 

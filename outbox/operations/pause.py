@@ -19,6 +19,8 @@ from outbox.operations.audit import Operator
 from outbox.operations.listing import database_now
 
 MOST_SHOWN = 1_000
+HOLDING = Q(Q(paused_until__isnull=True) | Q(paused_until__gt=Now()), paused=True)
+"""Policies whose pause is not over."""
 
 
 class InvalidPause(OutboxError):
@@ -70,7 +72,7 @@ def resume(*, tenant_id: str | None, reason: str = "", by: Operator, using: str 
         policy = policies.filter(pk=tenant_id or EVERY_TENANT, paused=True).first()
         if policy is None:
             return False
-        held = policy.paused_until is None or policy.paused_until > database_now(using=alias)
+        held = holds(policy, now=database_now(using=alias))
         _write(policy, values, verb="resume", by=by, reason=reason)
     return held
 
@@ -78,10 +80,18 @@ def resume(*, tenant_id: str | None, reason: str = "", by: Operator, using: str 
 def pauses(*, using: str | None = None) -> tuple[Pause, ...]:
     """All that hold, that of everyone first; at most `MOST_SHOWN`."""
     policies = TenantPolicy.objects.using(using or conf.get().database)
-    holding = policies.filter(Q(paused_until__isnull=True) | Q(paused_until__gt=Now()), paused=True)
-    found = holding.order_by("tenant_id").values_list("tenant_id", "paused_by", "paused_reason", "paused_until")
+    found = (
+        policies.filter(HOLDING)
+        .order_by("tenant_id")
+        .values_list("tenant_id", "paused_by", "paused_reason", "paused_until")
+    )
     rows = [Pause(tenant_id=row[0], by=row[1], reason=row[2], until=row[3]) for row in found[:MOST_SHOWN]]
     return tuple(sorted(rows, key=lambda each: not each.of_everyone))
+
+
+def holds(policy: TenantPolicy, *, now: datetime) -> bool:
+    """Whether the policy pauses at that time."""
+    return policy.paused and (policy.paused_until is None or policy.paused_until > now)
 
 
 def is_known(tenant_id: str, *, using: str | None = None) -> bool:

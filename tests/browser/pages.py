@@ -131,6 +131,10 @@ SENT: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
         action="set_thresholds", confirmed="yes", reason="", failure_threshold="0", decay="x"
     ),
     "thresholds edited in the list": _edited_circuit,
+    "policy to be confirmed": lambda: (
+        reverse("admin:outbox_tenantpolicy_add"),
+        {"tenant_id": "a-new-one", "weight": "2", "rate": "1500", "reason": "a look at the page"},
+    ),
     "policy without a reason": lambda: (reverse("admin:outbox_tenantpolicy_add"), {"tenant_id": "a:b", "weight": "0"}),
 }
 """Pages that answer a form: its address, and what is sent. Nothing of it changes what other pages show."""

@@ -156,6 +156,8 @@ def test_a_threshold_is_edited_and_acts(open_page: OpenPage, ann: User, working:
     page.get_by_label("Failure threshold").fill("1")
     page.get_by_label("Reason").fill("one refusal is enough")
     page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("failure threshold 1,000 → 1")).to_be_visible()
+    page.get_by_role("button", name="Change", exact=True).click()
     expect(page.get_by_text("was changed successfully")).to_be_visible()
     publish("refused", topic="refused.orders")
     wait_until(lambda: TenantCircuit.objects.get(pk=circuit.pk).state != "closed")

@@ -20,6 +20,7 @@ from django.test import Client
 from circuits.console.groups import ADMINISTRATOR, OPERATOR, VIEWER
 from circuits.models import StaffTenantScope, TenantCircuit
 from circuits.process import process
+from tests.support.confirming import hidden
 from tests.support.walk_rows import ABSENT, FOREIGN, FRESH, OWN, Rows, of_everyone, rows_of
 from tests.support.walk_rules import NOBODY, RULES, Form, Rule, Write
 from tests.support.walking import Answer, Place, Walker, places
@@ -170,7 +171,13 @@ def _written(
     who: Somebody, place: Place, rule: Rule, write: Write, tenants: Tenants, *, is_anonymous: bool
 ) -> Iterator[str]:
     def send(rows: Rows) -> Answer:
-        return who.walker.send(place.path(rows), rule.asked[0](rows), write.form(rows), follow=who.is_limited)
+        path, query, form = place.path(rows), rule.asked[0](rows), write.form(rows)
+        if write.asks:
+            asked = who.walker.send(path, query, form)
+            if asked.changed:
+                return asked
+            form = {**form, **hidden(asked.text)}
+        return who.walker.send(path, query, form, follow=who.is_limited)
 
     answer = send(tenants.own)
     yield from _sound(who, answer, is_own=True)

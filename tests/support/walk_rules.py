@@ -24,6 +24,8 @@ class Write:
     needs: tuple[str, ...] = ()
     effect: bool = True
     """False: it only asks whether that is meant, or is refused to all."""
+    asks: bool = False
+    """It changes nothing by itself, but leads to a page that does, once it is sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +160,6 @@ def _limit(rows: Rows) -> dict[str, Any]:
     return {"user": rows.keys["auth.user"], "tenant_id": rows.fresh, **WHY}
 
 
-def _policy(**fields: str) -> Write:
-    return Write(form=lambda rows: {"weight": "7", **WHY, **fields})
-
-
 _ASKS = tuple(
     Write(form=lambda rows, verb=verb: {"action": verb, "_selected_action": [rows.keys["outbox.outboxevent"]]},  # type: ignore[misc]
           effect=False)
@@ -233,13 +231,8 @@ RULES: dict[str, Rule] = {
     **dict(
         _model(
             "outbox.tenantpolicy",
-            add=(Write(form=lambda rows: {"tenant_id": rows.fresh, "weight": "7", **WHY}),),
-            change=(
-                Write(
-                    form=lambda rows: {"weight": "7", "paused": "on", "paused_reason": "a walk", **WHY},
-                    needs=("outbox.change_tenantpolicy",),
-                ),
-            ),
+            add=(Write(form=lambda rows: {"tenant_id": rows.fresh, "weight": "7", **WHY}, asks=True),),
+            change=(Write(form=lambda rows: {"weight": "7", **WHY}, needs=("outbox.change_tenantpolicy",), asks=True),),
             delete=(Write(form=lambda rows: {"post": "yes", **WHY}),),
             listed=_PAUSES,
         )
@@ -268,12 +261,15 @@ RULES: dict[str, Rule] = {
             "circuits.tenantcircuit",
             add=(
                 Write(
-                    form=lambda rows: {**dict.fromkeys(THRESHOLDS, ""), "tenant_id": rows.fresh, "name": "new", **WHY}
+                    form=lambda rows: {**dict.fromkeys(THRESHOLDS, ""), "tenant_id": rows.fresh, "name": "new", **WHY},
+                    asks=True,
                 ),
             ),
             change=(
                 Write(
-                    form=lambda rows: {**dict.fromkeys(THRESHOLDS, ""), "failure_threshold": "9", **WHY}, needs=(SET,)
+                    form=lambda rows: {**dict.fromkeys(THRESHOLDS, ""), "failure_threshold": "9", **WHY},
+                    needs=(SET,),
+                    asks=True,
                 ),
             ),
             listed=tuple(_circuit_list()),
@@ -285,7 +281,7 @@ RULES: dict[str, Rule] = {
     **dict(
         _model(
             "circuits.stafftenantscope",
-            add=(Write(form=_limit),),
+            add=(Write(form=_limit, asks=True),),
             delete=(Write(form=lambda rows: {"post": "yes", "unlimited": "on", **WHY}),),
             hidden=True,
         )

@@ -19,6 +19,7 @@ from circuits.errors import StoreUnavailable
 from circuits.models import CircuitTransition, TenantCircuit
 from circuits.policy import THRESHOLDS
 from circuits.process import process
+from tests.support.confirming import confirm
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,8 +55,8 @@ def in_list(staff: Client, action: str, *circuits: TenantCircuit, **fields: str)
 
 
 def save(staff: Client, circuit: TenantCircuit, **fields: Any) -> str:
-    """The page after pressing save: empty when it was saved."""
-    return staff.post(page(circuit), {**dict.fromkeys(THRESHOLDS, ""), **fields}).text
+    """The page after pressing save and confirming it: empty when it was saved."""
+    return str(confirm(staff, page(circuit), {**dict.fromkeys(THRESHOLDS, ""), **fields}).text)
 
 
 def tenants(text: str) -> list[str]:
@@ -124,7 +125,7 @@ def test_a_circuit_is_added_with_its_thresholds(staff: Client) -> None:
     named = {**fields, "tenant_id": "*", "name": "publish"}
     assert "Say why" in staff.post(f"{LIST}add/", {**named, "reason": ""}).text
     assert not TenantCircuit.objects.exists()
-    staff.post(f"{LIST}add/", named)
+    confirm(staff, f"{LIST}add/", named)
     assert TenantCircuit.objects.values_list("tenant_id", "name", "mode").get() == ("*", "publish", "rate")
 
 

@@ -17,6 +17,7 @@ from pytest_django import Settings
 from circuits.admin.circuit import CircuitAdmin
 from circuits.console import limits
 from circuits.models import TenantCircuit
+from tests.support.confirming import confirm
 
 LIST = "/admin/circuits/tenantcircuit/"
 
@@ -106,7 +107,7 @@ def test_a_change_that_takes_too_long_is_undone(staff: Client, monkeypatch: pyte
         sleep()
 
     monkeypatch.setattr(CircuitAdmin, "save_model", save_and_sleep)
-    response = staff.post(f"{LIST}{circuit.pk}/change/", {"failure_threshold": "7", "reason": "it flaps"})
+    response = confirm(staff, f"{LIST}{circuit.pk}/change/", {"failure_threshold": "7", "reason": "it flaps"})
     assert response.status_code == 503
     assert "Nothing was changed." in response.text
     circuit.refresh_from_db()

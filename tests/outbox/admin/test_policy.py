@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,12 @@ from django.test import Client
 from django.utils import timezone
 
 from outbox.models import OperatorAction, TenantPolicy
+from tests.support.confirming import confirm, hidden
 
 pytestmark = pytest.mark.django_db
 
-ADD = "/admin/outbox/tenantpolicy/add/"
+LIST = "/admin/outbox/tenantpolicy/"
+ADD = f"{LIST}add/"
 
 
 @pytest.fixture
@@ -23,19 +26,14 @@ def staff(client: Client) -> Client:
 
 
 def save(staff: Client, url: str = ADD, **fields: object) -> str:
-    """The page after pressing save: empty when it was saved."""
+    """The page after pressing save and confirming it: empty when it was saved."""
     if url == ADD:
         fields = {"tenant_id": "acme", **fields}
-    return staff.post(url, {"weight": "1", "reason": "their contract", **fields}).text
+    return str(confirm(staff, url, {"weight": "1", "reason": "their contract", **fields}).text)
 
 
 def change(tenant_id: str) -> str:
     return f"/admin/outbox/tenantpolicy/{tenant_id.replace('*', '%2A')}/change/"
-
-
-def in_an_hour() -> dict[str, str]:
-    later = timezone.now() + timedelta(hours=1)
-    return {"paused_until_0": later.strftime("%Y-%m-%d"), "paused_until_1": later.strftime("%H:%M:%S")}
 
 
 def test_a_policy_is_saved(staff: Client) -> None:
@@ -45,60 +43,73 @@ def test_a_policy_is_saved(staff: Client) -> None:
     assert (policy.backlog_limit, policy.retention_days, policy.paused) == (1_000, 30, False)
 
 
-def test_who_pauses_is_recorded(staff: Client) -> None:
-    save(staff, paused="on", paused_reason="broken consumer", paused_by="somebody else", **in_an_hour())
-    policy = TenantPolicy.objects.get()
-    assert (policy.paused, policy.paused_by, policy.paused_reason) == (True, "ann", "broken consumer")
-    assert policy.paused_until is not None
-
-
-def test_who_changes_something_else_does_not_take_over_the_pause(staff: Client, client: Client) -> None:
-    save(staff, paused="on", paused_reason="broken consumer")
-    client.force_login(User.objects.create_superuser("bob"))
-    save(client, change("acme"), paused="on", paused_reason="broken consumer", weight="3")
-    policy = TenantPolicy.objects.get()
-    assert (policy.paused_by, policy.weight) == ("ann", 3)
-
-
-def test_a_pause_without_a_reason_is_refused(staff: Client) -> None:
-    assert "Say why" in save(staff, paused="on", paused_reason=" ")
+def test_what_would_change_is_shown_before_it_does(staff: Client) -> None:
+    asked = staff.post(ADD, {"tenant_id": "acme", "weight": "2", "rate": "1500", "reason": "their contract"}).text
+    assert "acme: tenant id acme, weight 2, rate 1,500" in asked
     assert not TenantPolicy.objects.exists()
+    staff.post(ADD, {**hidden(asked), "reason": "their contract"})
+    asked = staff.post(change("acme"), {"weight": "2", "rate": "", "retention_days": "9", "reason": "it is over"}).text
+    assert "acme: rate 1,500 → no limit, retention days the default → 9" in " ".join(asked.split())
+    assert TenantPolicy.objects.get().rate == 1_500
+    assert OperatorAction.objects.get().verb == "set_policy"
+    assert staff.post(change("acme"), {**hidden(asked), "reason": "it is over"})["Location"] == LIST
+    assert TenantPolicy.objects.get().rate is None
+
+
+def test_a_pause_is_shown_and_left_alone(staff: Client) -> None:
+    TenantPolicy.objects.create(tenant_id="acme", paused=True, paused_by="bob", paused_reason="their import")
+    text = staff.get(change("acme")).text
+    assert "their import" in text
+    assert 'name="paused' not in text
+    assert f"{LIST}decide/resume/?tenant=acme&amp;back=%2Fadmin%2Foutbox%2Ftenantpolicy%2Facme%2Fchange%2F" in text
+    assert save(staff, change("acme"), weight="3", paused_reason="mine", paused_by="ann") == ""
+    now = TenantPolicy.objects.get()
+    assert (now.weight, now.paused, now.paused_by, now.paused_reason) == (3, True, "bob", "their import")
+    assert OperatorAction.objects.get().after == {"weight": 3}
+    TenantPolicy.objects.update(paused=False)
+    assert save(staff, change("acme"), weight="4", paused="on", paused_reason="mine") == ""
+    assert not TenantPolicy.objects.get().paused
+    assert f"{LIST}decide/pause/?tenant=acme" in staff.get(change("acme")).text
+    assert 'name="paused' not in staff.get(ADD).text
 
 
 @pytest.mark.parametrize("reason", ["", " "])
-@pytest.mark.parametrize("fields", [{"weight": "2", "paused": "on"}, {"rate": "7", "paused": "on"}, {}])
+@pytest.mark.parametrize("fields", [{"weight": "2"}, {"rate": "7"}])
 def test_a_policy_is_changed_for_a_reason(staff: Client, fields: dict[str, str], reason: str) -> None:
-    """Without fields the pause is taken away."""
-    save(staff, paused="on", paused_reason="broken consumer", rate="5")
-    kept = {"rate": "5", "paused_reason": "broken consumer"}
-    assert "This field is required" in save(staff, change("acme"), **{**kept, **fields}, reason=reason)
-    assert TenantPolicy.objects.values_list("weight", "rate", "paused").get() == (1, 5, True)
+    save(staff, rate="5")
+    assert "This field is required" in save(staff, change("acme"), **{"rate": "5", **fields}, reason=reason)
+    assert TenantPolicy.objects.values_list("weight", "rate").get() == (1, 5)
     assert OperatorAction.objects.get().reason == "their contract"
 
 
-def test_nothing_of_a_pause_remains_after_it(staff: Client) -> None:
-    save(staff, paused="on", paused_reason="broken consumer")
-    save(staff, change("acme"), paused_reason="broken consumer")
-    policy = TenantPolicy.objects.get()
-    assert (policy.paused, policy.paused_by, policy.paused_reason, policy.paused_until) == (False, "", "", None)
-
-
-def test_everyone_can_be_paused_and_resumed(staff: Client) -> None:
-    assert save(staff, tenant_id="*", paused="on", paused_reason="Kafka is moved") == ""
-    assert TenantPolicy.objects.get(pk="*").paused
-    listing = staff.get("/admin/outbox/tenantpolicy/").text
-    link = listing.partition('field-tenant_id"><a href="')[2].partition('"')[0]
-    assert save(staff, link) == ""
-    assert not TenantPolicy.objects.get(pk="*").paused
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("rate", "5"), ("batch_quota", "5"), ("backlog_limit", "5"), ("retention_days", "5"), ("weight", "2")],
-)
-def test_the_row_of_everyone_can_only_pause(staff: Client, name: str, value: str) -> None:
-    assert "can only pause" in save(staff, tenant_id="*", **{name: value})
+def test_the_row_of_everyone_can_only_be_paused(staff: Client) -> None:
+    assert "can only be paused" in save(staff, tenant_id="*", rate="5")
     assert not TenantPolicy.objects.exists()
+    TenantPolicy.objects.create(tenant_id="*", paused=True, paused_by="bob", paused_reason="Kafka is moved")
+    link = staff.get(LIST).text.partition('field-tenant_id"><a href="')[2].partition('"')[0]
+    text = staff.get(link).text
+    assert "Kafka is moved" in text
+    assert 'name="weight"' not in text
+    assert staff.post(link, {"weight": "2", "reason": "x"}).status_code == 403
+
+
+def test_a_pause_that_is_over_does_not_hold(staff: Client) -> None:
+    now = timezone.now()
+    hour = timedelta(hours=1)
+    for tenant, until in [("ended", now - hour), ("ends", now + hour), ("endless", None)]:
+        TenantPolicy.objects.create(tenant_id=tenant, paused=True, paused_by="ann", paused_until=until)
+    TenantPolicy.objects.create(tenant_id="free")
+
+    def listed(**asked: str) -> dict[str, bool]:
+        text = staff.get(LIST, asked).text
+        rows = re.findall(r'field-tenant_id"><a[^>]*>([^<]+)<.*?field-is_paused"><img[^>]*alt="(\w+)"', text, re.S)
+        return {tenant: said == "True" for tenant, said in rows}
+
+    assert listed() == {"ended": False, "endless": True, "ends": True, "free": False}
+    assert listed(paused="yes") == {"endless": True, "ends": True}
+    assert listed(paused="no") == {"ended": False, "free": False}
+    assert f"{LIST}decide/pause/?tenant=ended" in staff.get(change("ended")).text
+    assert f"{LIST}decide/resume/?tenant=ends" in staff.get(change("ends")).text
 
 
 @pytest.mark.parametrize("tenant_id", ["a b", "a:b", "_other", "-a", "**", "ä", "a\n b"])
@@ -133,23 +144,6 @@ def test_values_that_the_database_would_refuse_are_shown_beside_their_field(
     assert not TenantPolicy.objects.exists()
 
 
-def test_a_pause_cannot_end_before_it_begins(staff: Client) -> None:
-    past = {"paused_until_0": "2020-01-01", "paused_until_1": "00:00:00"}
-    assert "Must lie in the future" in save(staff, paused="on", **past)
-
-
-def test_an_end_without_a_pause_is_refused(staff: Client) -> None:
-    assert "tick paused as well" in save(staff, **in_an_hour())
-
-
-def test_a_pause_that_is_over_does_not_hinder_other_changes(staff: Client) -> None:
-    over = timezone.now() - timedelta(hours=1)
-    TenantPolicy.objects.create(tenant_id="acme", paused=True, paused_by="ann", paused_until=over)
-    until = {"paused_until_0": over.strftime("%Y-%m-%d"), "paused_until_1": over.strftime("%H:%M:%S")}
-    assert save(staff, change("acme"), paused="on", weight="3", **until) == ""
-    assert TenantPolicy.objects.get().weight == 3
-
-
 def test_the_tenant_of_a_policy_does_not_change(staff: Client) -> None:
     save(staff)
     save(staff, change("acme"), tenant_id="globex", weight="3")
@@ -177,12 +171,19 @@ def test_policies_are_deleted_one_by_one_each_for_its_reason(staff: Client) -> N
 
 
 def test_a_page_saves_what_was_changed_on_it_and_undoes_nothing_that_happened_meanwhile(staff: Client) -> None:
-    save(staff)
-    TenantPolicy.objects.update(paused=True, paused_by="bob", paused_reason="their import")
-    stale = {"weight": "3", "paused": "on", "paused_reason": "their import"}
-    save(staff, change("acme"), **stale)
-    now = TenantPolicy.objects.get()
-    assert (now.weight, now.paused, now.paused_by, now.paused_reason) == (3, True, "bob", "their import")
+    save(staff, rate="5")
+    asked = staff.post(change("acme"), {"weight": "3", "rate": "5", "reason": "x"}).text
+    pause = {"paused": True, "paused_by": "bob", "paused_reason": "their import"}
+    TenantPolicy.objects.update(**pause)
+    staff.post(change("acme"), {**hidden(asked), "reason": "x"})
+    assert TenantPolicy.objects.filter(weight=3, rate=5, **pause).exists()
+    TenantPolicy.objects.update(rate=9)
+    stale = {"weight": "4", "rate": "5", "reason": "x"}
+    asked = staff.post(change("acme"), stale).text
+    assert "weight 3 → 4, rate 9 → 5" in asked
+    TenantPolicy.objects.update(rate=10)
+    assert "Look again." in staff.post(change("acme"), {**hidden(asked), "reason": "x"}).text
+    assert TenantPolicy.objects.get().rate == 10
 
 
 def test_what_changes_is_recorded_with_who_why_and_from_where(staff: Client) -> None:

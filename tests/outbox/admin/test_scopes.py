@@ -10,6 +10,7 @@ from django.test import Client
 
 from circuits.models import StaffTenantScope
 from outbox.models import OperatorAction
+from tests.support.confirming import confirm
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +32,7 @@ def ann(client: Client) -> Client:
 
 
 def add(staff: Client, user: User, tenant: str, reason: str = "their team") -> Any:
-    return staff.post(f"{LIST}add/", {"user": user.pk, "tenant_id": tenant, "reason": reason})
+    return confirm(staff, f"{LIST}add/", {"user": user.pk, "tenant_id": tenant, "reason": reason})
 
 
 def delete(staff: Client, row: StaffTenantScope, **fields: str) -> Any:
