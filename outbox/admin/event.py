@@ -9,10 +9,10 @@ from django.forms import Script
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.text import Truncator
 
 from circuits.console import scope
+from circuits.console.back import list_before, way_back
 from circuits.console.lists import MOST_LISTED, ReadOnlyAdmin
 from circuits.console.times import clock, moment
 from outbox.admin.decisions import DECISIONS, Decision, DecisionForm, named
@@ -65,7 +65,9 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         decisions = [each for each in DECISIONS.values() if request.user.has_perm(each.permission)]
-        return super().change_view(request, object_id, form_url, {"decisions": decisions, **(extra_context or {})})
+        listed = list_before(request, page=reverse("admin:outbox_outboxevent_changelist"))
+        extra = {"decisions": decisions, "list_before": listed, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, extra)
 
     # replay and discard
 
@@ -102,7 +104,8 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
         if not self.has_view_permission(request) or not request.user.has_perm(decision.permission):
             raise PermissionDenied
         if request.method != "POST":
-            return self._ask(request, decision, decision.form(initial={"ids": request.GET.get("ids", "")}))
+            given = {"ids": request.GET.get("ids", ""), "back": self._way_back(request)}
+            return self._ask(request, decision, decision.form(initial=given))
         form = decision.form(request.POST)
         return self._do(request, decision, form) if form.is_valid() else self._ask(request, decision, form)
 
@@ -128,7 +131,7 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
             "sent": sent,
             "submit": decision.title,
             "action": reverse("admin:outbox_event_decide", args=[decision.verb]),
-            "back": self._way_back(request, form["back"].value() or ""),
+            "back": form["back"].value() or self._way_back(request),
         }
         return TemplateResponse(request, "admin/outbox/outboxevent/decide.html", context)
 
@@ -144,13 +147,11 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
         text = f"{decision.done} {done.changed} event{'' if done.changed == 1 else 's'}."
         level = messages.SUCCESS if done.changed else messages.WARNING
         self.message_user(request, f"{text} Left alone: {left}." if left else text, level)
-        return HttpResponseRedirect(self._way_back(request, form.cleaned_data["back"]))
+        return HttpResponseRedirect(self._way_back(request))
 
-    def _way_back(self, request: HttpRequest, back: str) -> str:
+    def _way_back(self, request: HttpRequest) -> str:
         """To the list as it was filtered."""
-        if url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}):
-            return back
-        return reverse("admin:outbox_outboxevent_changelist")
+        return way_back(request, otherwise=reverse("admin:outbox_outboxevent_changelist"))
 
 
 def _existing(request: HttpRequest, given: Filter) -> Filter:

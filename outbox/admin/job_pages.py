@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from circuits.console import scope
+from circuits.console.back import way_back, with_back
 from circuits.console.columns import AnyModelAdmin
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.operator import operator
@@ -52,7 +53,9 @@ class JobPages(AnyModelAdmin):
             "media": self.media,
             "job": job,
             "words": words_of(job),
-            "figures_url": reverse("admin:outbox_job_figures", args=[job.pk]),
+            "figures_url": with_back(
+                reverse("admin:outbox_job_figures", args=[job.pk]), way_back(request, otherwise="")
+            ),
             **self._figures(request, job),
         }
         return TemplateResponse(request, "admin/outbox/outboxjob/job.html", context)
@@ -78,7 +81,7 @@ class JobPages(AnyModelAdmin):
             desk.move(job.pk, move, **how, using=self.get_queryset(request).db)
         except ImpossibleTransition as error:
             self.message_user(request, f"Nothing was changed: {error}.", messages.WARNING)
-        return HttpResponseRedirect(reverse("admin:outbox_outboxjob_change", args=[job.pk]))
+        return HttpResponseRedirect(way_back(request, otherwise=_page(job)))
 
     def _ask_to_move(self, request: HttpRequest, job: OutboxJob, action: str, form: ReasonForm) -> HttpResponse:
         context = {
@@ -91,7 +94,7 @@ class JobPages(AnyModelAdmin):
             "job": job,
             "form": form,
             "submit": f"{action.capitalize()} the job",
-            "back": reverse("admin:outbox_outboxjob_change", args=[job.pk]),
+            "back": way_back(request, otherwise=_page(job)),
         }
         return TemplateResponse(request, "admin/outbox/outboxjob/move.html", context)
 
@@ -105,9 +108,16 @@ class JobPages(AnyModelAdmin):
 
     def _figures(self, request: HttpRequest, job: OutboxJob) -> dict[str, Any]:
         may = request.user.has_perm(PERMISSIONS[JobVerb(job.verb)])
+        back = way_back(request, otherwise="")
         return {
+            "back": back,
+            "here": with_back(_page(job), back),
             "job": job,
             "progress": progress_of(job),
             "moves": [each.value for each in possible(JobState(job.state))] if may else [],
             "stuck": OutboxJob.objects.using(job._state.db).filter(pk=job.pk).stuck().exists(),
         }
+
+
+def _page(job: OutboxJob) -> str:
+    return reverse("admin:outbox_outboxjob_change", args=[job.pk])

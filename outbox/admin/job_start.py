@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from circuits.console.back import way_back
+from circuits.console.back import way_back, with_back
 from circuits.console.columns import AnyModelAdmin
 from outbox.admin.job_forms import JobForm, Wanted, look, wanted
 from outbox.admin.operator import operator
@@ -98,10 +98,12 @@ class JobStartPages(AnyModelAdmin):
         except (InvalidFilter, InvalidJob) as error:
             form.add_error(None, f"{error}")
             return self._ask(request, asked, form, using)
+        back = way_back(request, otherwise=self._list_of_events(request))
         if self.has_view_permission(request):
-            return HttpResponseRedirect(reverse("admin:outbox_outboxjob_change", args=[job_id]))
+            page = reverse("admin:outbox_outboxjob_change", args=[job_id])
+            return HttpResponseRedirect(with_back(page, back))
         self.message_user(request, f"Job {job_id} has started.", messages.SUCCESS)
-        return HttpResponseRedirect(way_back(request, otherwise=self._list_of_events(request)))
+        return HttpResponseRedirect(back)
 
     def _list_of_events(self, request: HttpRequest) -> str:
         query = request.GET.copy()

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from circuits.admin.decisions import DECISIONS
 from circuits.console import scope
+from circuits.console.back import PARAMETER
 from circuits.console.lists import ReadOnlyAdmin
 from circuits.events import Override
 from circuits.operations.listing import CircuitRow
@@ -149,12 +150,13 @@ def _shown(request: HttpRequest, actions: Iterable[OperatorAction]) -> list[Oper
 
 def _policy_page(request: HttpRequest, summary: TenantSummary) -> str:
     """Where the policy is edited, or made; nothing for whoever may not."""
+    back = {PARAMETER: live.address(request, "outbox_tenant_change", summary.tenant_id)}
     if summary.policy.own:
         may, page = "outbox.change_tenantpolicy", reverse("admin:outbox_tenantpolicy_change", args=[summary.tenant_id])
     else:
-        named = urlencode({"tenant_id": summary.tenant_id})
-        may, page = "outbox.add_tenantpolicy", f"{reverse('admin:outbox_tenantpolicy_add')}?{named}"
-    return page if request.user.has_perm(may) else ""
+        may, page = "outbox.add_tenantpolicy", reverse("admin:outbox_tenantpolicy_add")
+        back = {"tenant_id": summary.tenant_id, **back}
+    return f"{page}?{urlencode(back)}" if request.user.has_perm(may) else ""
 
 
 def _events_of(tenant_id: str, group: FailureGroup) -> str:

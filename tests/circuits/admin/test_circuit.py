@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from circuits.errors import StoreUnavailable
 from circuits.models import CircuitTransition, TenantCircuit
 from circuits.policy import THRESHOLDS
 from circuits.process import process
-from tests.support.confirming import confirm
+from tests.support.confirming import confirm, hidden
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -171,6 +172,17 @@ def test_a_decision_leads_back_to_the_page_of_this_host_that_it_was_asked_from(
     expected = leads_to or page(circuit)
     assert f'name="back" value="{expected}"' in staff.get(decide(circuit, "reset"), {"back": back}).text
     assert staff.post(decide(circuit, "reset"), {"reason": "x", "back": back})["Location"] == expected
+
+
+def test_a_decision_on_its_page_keeps_the_list_that_led_there(staff: Client) -> None:
+    circuit = opened()
+    here = f"{page(circuit)}?_changelist_filters=q%3Dacme"
+    (link,) = re.findall(r'href="([^"]+/decide/reset/[^"]*)"', staff.get(here).text)
+    back = hidden(staff.get(html.unescape(link)).text)["back"]
+    assert staff.post(decide(circuit, "reset"), {"reason": "x", "back": back})["Location"] == here
+    assert confirm(staff, here, {**dict.fromkeys(THRESHOLDS, ""), "decay": "5", "reason": "x"})["Location"] == (
+        f"{LIST}?q=acme"
+    )
 
 
 def test_looking_at_a_decision_decides_nothing(staff: Client) -> None:

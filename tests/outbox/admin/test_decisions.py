@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -12,6 +14,7 @@ from django.test import Client
 from circuits.models import StaffTenantScope
 from outbox.models import EventStatus, OperatorAction, OutboxAttempt, OutboxEvent
 from tests.outbox.operations.rows import event, failed, status
+from tests.support.confirming import hidden
 
 pytestmark = pytest.mark.django_db
 
@@ -192,3 +195,16 @@ def test_pages_have_no_inline_script_or_style(staff: Client) -> None:
         staff.get("/admin/outbox/tenantpolicy/decide/pause/?tenant=*").text,
     ):
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bonclick=", page)
+
+
+@pytest.mark.parametrize("filters", ["", "status__exact=failed&tenant=acme"])
+def test_a_decision_on_an_events_page_leads_back_to_the_list_that_led_there(staff: Client, filters: str) -> None:
+    row = failed()
+    query = urlencode({"_changelist_filters": filters}) if filters else ""
+    page = staff.get(f"{LIST}{row.pk}/change/?{query}").text
+    (link,) = re.findall(r'href="([^"]+/decide/replay/[^"]*)"', page)
+    listed = f"{LIST}?{filters}" if filters else LIST
+    asked = staff.get(html.unescape(link)).text
+    assert f'href="{html.escape(listed)}" class="closelink"' in asked
+    assert confirm(staff, "replay", row, back=hidden(asked)["back"])["Location"] == listed
+    assert hidden(staff.get(f"{LIST}decide/replay/?ids={row.pk}&back=//elsewhere.example/").text)["back"] == LIST

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -17,6 +19,7 @@ from outbox.operations.filters import Filter
 from outbox.operations.jobs.states import Action
 from tests.outbox.operations.jobs.scene import DEAD, job, started, work
 from tests.outbox.operations.rows import event, failed, status
+from tests.support.confirming import hidden
 from tests.support.markup import inline
 
 pytestmark = pytest.mark.django_db
@@ -42,10 +45,6 @@ def start_page(client: Client, verb: str = "replay", query: str = "status__exact
     return client.get(f"{JOBS}start/{verb}/?{query}")
 
 
-def hidden(page: str) -> dict[str, str]:
-    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
-
-
 def start(client: Client, verb: str = "replay", query: str = "status__exact=failed", **fields: str) -> Any:
     values = hidden(start_page(client, verb, query).text)
     return client.post(f"{JOBS}start/{verb}/?{query}", {**values, "reason": "the topic is there", **fields})
@@ -64,7 +63,7 @@ def test_a_list_leads_to_a_preview_a_reason_and_a_job(staff: Client) -> None:
     assert f"failed events up to number {rows[2].pk}" in text
     response = start(staff, rate="7")
     found = OutboxJob.objects.get()
-    assert response.url == f"{JOBS}{found.pk}/change/"
+    assert response.url.startswith(f"{JOBS}{found.pk}/change/?back=")
     assert (found.requested_by, found.address, found.reason, found.rate) == (
         "ann",
         "127.0.0.1",
@@ -297,3 +296,24 @@ def test_every_action_has_words(staff: Client) -> None:
     job_id = started()
     for action in (Action.PAUSE, Action.RESUME, Action.CANCEL):
         assert action.value.capitalize() in staff.get(f"{JOBS}{job_id}/move/{action.value}/").text
+
+
+def test_a_job_leads_back_to_the_list_that_it_was_started_from(staff: Client) -> None:
+    failed()
+    query = "status__exact=failed&tenant=acme"
+    listed = html.escape(f"{EVENTS}?{query}")
+    page = staff.get(start(staff, query=query).url)
+    assert f'<a href="{listed}">Back to where it was started</a>' in page.text
+    job_id = OutboxJob.objects.get().pk
+    here = page.request["PATH_INFO"] + "?" + page.request["QUERY_STRING"]
+    (figures,) = re.findall(r'data-live-part="([^"]+)"', page.text)
+    links = [
+        re.findall(r'href="([^"]+/move/pause/[^"]*)"', each.text) for each in (page, staff.get(html.unescape(figures)))
+    ]
+    assert links[0] == links[1] == [f"{JOBS}{job_id}/move/pause/?back={quote(here, safe='')}"]
+    move = html.unescape(links[0][0])
+    assert f'href="{here}" class="closelink"' in staff.get(move).text
+    assert staff.post(move, {"reason": "later"})["Location"] == here
+    elsewhere = staff.get(f"{JOBS}{job_id}/change/?back=https://elsewhere.example/").text
+    assert "elsewhere.example" not in elsewhere
+    assert "Back to where" not in elsewhere

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from django.utils import timezone
 from outbox.admin import pausing
 from outbox.models import OperatorAction, TenantPolicy
 from outbox.operations.pause import InvalidPause
+from tests.support.confirming import hidden
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +111,16 @@ def test_an_action_leads_back_to_the_list_as_it_was_filtered(staff: Client) -> N
     TenantPolicy.objects.create(tenant_id="acme")
     page = staff.post(f"{LIST}?q=ac", {"action": "pause", "_selected_action": ["acme"]}).text
     assert f'name="back" value="{LIST}?q=ac"' in page
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_the_button_for_everyone_leads_back_to_the_list_as_it_was_filtered(staff: Client, verb: str) -> None:
+    if verb == "resume":
+        TenantPolicy.objects.create(tenant_id="*", paused=True)
+    (link,) = re.findall(rf'href="([^"]+/decide/{verb}/[^"]+)"', staff.get(f"{LIST}?q=ac&paused=no").text)
+    asked = staff.get(html.unescape(link)).text
+    assert f'href="{LIST}?q=ac&amp;paused=no" class="closelink"' in asked
+    assert decide(staff, verb, "*", back=hidden(asked)["back"])["Location"] == f"{LIST}?q=ac&paused=no"
 
 
 def test_what_the_database_finds_over_already_is_said(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 
@@ -11,12 +12,14 @@ from django.test import Client
 from django.utils import timezone
 
 from circuits.models import CircuitTransition, TenantCircuit
+from circuits.policy import THRESHOLDS
 from outbox.models import ActionSource, EventStatus, MinuteCount, OutboxEvent, TenantBacklog, TenantPolicy
 from outbox.operations.audit import Operator
 from outbox.operations.pause import pause
 from tests.outbox.admin import people
 from tests.outbox.admin.test_overview import count, publish, sign_in
 from tests.support.budgets import questions
+from tests.support.confirming import confirm
 from tests.support.markup import inline
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +81,24 @@ def test_the_form_of_the_policy_leads_back_to_the_page(staff: Client) -> None:
         TenantPolicy.objects.create(tenant_id=tenant_id)
     assert f'href="{PAGE}"' in staff.get("/admin/outbox/tenantpolicy/acme/change/").text
     assert "Page of the tenant" not in staff.get("/admin/outbox/tenantpolicy/*/change/").text
+
+
+@pytest.mark.parametrize("words", ["Make a policy", "Edit the policy"])
+def test_a_policy_that_is_saved_leads_back_to_the_page(staff: Client, words: str) -> None:
+    if words == "Edit the policy":
+        TenantPolicy.objects.create(tenant_id="acme")
+    (link,) = re.findall(rf'href="([^"]+)">{words}<', staff.get(f"{PAGE}?span=24h").text)
+    fields = {"tenant_id": "acme", "weight": "3", "reason": "their contract"}
+    assert 'name="reason"' in staff.get(html.unescape(link)).text
+    assert confirm(staff, html.unescape(link), fields)["Location"] == f"{PAGE}?span=24h"
+    assert TenantPolicy.objects.get().weight == 3
+
+
+def test_thresholds_that_are_saved_lead_back_to_the_page(staff: Client) -> None:
+    TenantCircuit.objects.create(tenant_id="acme", name="memory")
+    (link,) = re.findall(r'id="circuit-memory" href="([^"]+)"', staff.get(PAGE).text)
+    fields = {**dict.fromkeys(THRESHOLDS, ""), "decay": "5", "reason": "they are slow"}
+    assert confirm(staff, html.unescape(link), fields)["Location"] == f"{PAGE}?span=1h"
 
 
 def test_circuits_say_what_holds_and_what_moved_them(staff: Client) -> None:
