@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from circuits import conf, policy
+from circuits.console import times
 from circuits.errors import InvalidName, InvalidThreshold
 from circuits.models import TenantCircuit
 from circuits.names import checked_key
@@ -74,12 +75,12 @@ class ForceForm(DecisionForm):
     until = forms.DateTimeField(
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text="Automatic again from then on. Empty: until somebody decides otherwise.",
+        help_text=f"Automatic again from then on. {times.SERVERS} Empty: until somebody decides otherwise.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["until"].label = f"Until ({timezone.get_current_timezone_name()})"
+        self.fields["until"].label = f"Until ({times.zone()})"
 
     def clean_until(self) -> Any:
         until = self.cleaned_data["until"]

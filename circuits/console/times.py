@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -12,6 +13,7 @@ from django.utils.safestring import SafeString
 from circuits.console import ages
 
 NOTHING = "\N{EN DASH}"
+SERVERS = "This is the server's zone, whatever your browser's is."
 _RECORDED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -50,6 +52,19 @@ def recorded(text: str) -> str | SafeString:
 def minute(at: datetime) -> SafeString:
     """Hours and minutes alone."""
     return _time(at, f"{timezone.localtime(at):%H:%M}", kind="minute")
+
+
+def zone() -> str:
+    """In which people's entries are read, unless they say another one: the server's."""
+    return str(timezone.get_current_timezone())
+
+
+def zone_of(name: str) -> ZoneInfo | None:
+    """None for a name that the server knows no zone by."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return None
 
 
 def iso(at: datetime) -> str:

@@ -8,13 +8,17 @@ from django import forms
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
-from circuits.console import scope
+from circuits.console import scope, times
 from outbox.models.names import TENANT_MAX_LENGTH
 from outbox.operations.actions import PAGE, ActionFilter, ActionPage, browse
 from outbox.operations.audit import MOST_REASON
 
-PLACE = "before"
+PLACE, ZONE = "before", "zone"
+_TIMES = ("since", "until")
 # Of Django's admin.
 _NEUTRAL = ("e", "p", "o", "all", "_popup", "_to_field", "_facets")
 
@@ -29,16 +33,31 @@ class ActionFilterForm(forms.Form):
     since = forms.DateTimeField(required=False, label="From", widget=forms.DateTimeInput({"type": "datetime-local"}))
     until = forms.DateTimeField(required=False, label="To", widget=forms.DateTimeInput({"type": "datetime-local"}))
     before = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
+    zone = forms.CharField(required=False, widget=forms.HiddenInput)
+    """Of From and To: the viewer's, which a script writes; the server's without it."""
 
     def __init__(self, given: QueryDict) -> None:
         super().__init__(given, auto_id="filter_%s")
         self.given = given
+        self.zone_meant = times.zone_of(given.get(ZONE, "")) or timezone.get_current_timezone()
+        said = format_html("<span{}>{}</span>", "" if self.has_times else SafeString(" data-zone"), self.zone_meant)
+        for name in _TIMES:
+            self.fields[name].label = format_html("{} ({})", self.fields[name].label, said)
         self.fields["verb"].widget.attrs["placeholder"] = "replay, pause, set_policy ..."
 
     @property
     def is_asking(self) -> bool:
         """Whether the list is not that of all actions."""
-        return any(self.given.get(name) for name in self.fields if name != PLACE)
+        return any(self.given.get(name) for name in self.fields if name not in (PLACE, ZONE))
+
+    @property
+    def has_times(self) -> bool:
+        """Whether times were asked for: then they stay in the zone that they were asked in, whoever looks."""
+        return any(self.given.get(name) for name in _TIMES)
+
+    def full_clean(self) -> None:
+        with timezone.override(self.zone_meant):
+            super().full_clean()
 
     def asked(self, *, tenants: frozenset[str] | None) -> ActionFilter:
         """Of a form that is valid, for whoever may see what was about `tenants`; None: all."""

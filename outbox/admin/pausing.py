@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from circuits.console import times
 from circuits.console.back import way_back
 from circuits.console.columns import AnyModelAdmin
 from circuits.console.scope import may_see
@@ -34,12 +35,12 @@ class PauseForm(ReasonForm):
     until = forms.DateTimeField(
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
-        help_text="Ends by itself then. Empty: when somebody resumes it.",
+        help_text=f"Ends by itself then. {times.SERVERS} Empty: when somebody resumes it.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["until"].label = f"Until ({timezone.get_current_timezone_name()})"
+        self.fields["until"].label = f"Until ({times.zone()})"
 
     def clean_until(self) -> Any:
         until = self.cleaned_data["until"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -163,6 +164,20 @@ def test_times_are_those_of_the_viewer(open_page: OpenPage, ann: User) -> None:
     shown, said = time.inner_text(), time.get_attribute("datetime") or ""
     minutes = (int(said[11:13]) * 60 + int(said[14:16]) + 330) % 1_440
     assert shown[-8:-3] == f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def test_times_that_are_typed_are_those_of_the_viewer(open_page: OpenPage, ann: User) -> None:
+    page = open_page(ann, zone="Asia/Tokyo")
+    page.goto("/admin/outbox/operatoraction/")
+    begun = (timezone.now() + timedelta(minutes=2)).astimezone(ZoneInfo("Asia/Tokyo"))
+    page.get_by_label("To (Asia/Tokyo)").fill(f"{begun:%Y-%m-%dT%H:%M}")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_label("To (Asia/Tokyo)")).to_have_value(f"{begun:%Y-%m-%dT%H:%M}")
+    expect(page.locator(".field-verb").first).to_be_visible()
+    page.get_by_label("From (Asia/Tokyo)").fill(f"{begun:%Y-%m-%dT%H:%M}")
+    page.get_by_label("To (Asia/Tokyo)").fill("")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_text("Nothing like this was done.")).to_be_visible()
 
 
 def test_a_tenants_page_follows_too(page: Page) -> None:

@@ -1,7 +1,7 @@
 "use strict";
 
 /* Shows the times of a page in the viewer's zone. They come in the server's, which a reader far away would have to
-   convert. Who puts more of them into the page tells it by an event, "console:fresh". */
+   convert. What is typed is in that zone as well, if the form has an input[data-zone-name] to say so. Who puts more of them into the page tells it by an event, "console:fresh". */
 
 (() => {
     const two = (number) => String(number).padStart(2, "0");
@@ -23,8 +23,12 @@
         for (const element of root.querySelectorAll("[data-clock-at]")) {
             element.textContent = element.textContent.replace(/^\d\d:\d\d/, clock(new Date(element.dataset.clockAt)));
         }
+        const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
         for (const element of root.querySelectorAll("[data-zone]")) {
-            element.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone || element.textContent;
+            element.textContent = zone || element.textContent;
+        }
+        for (const element of root.querySelectorAll("input[data-zone-name]")) {
+            element.value = zone || element.value;
         }
     };
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -42,6 +44,31 @@ def test_it_is_searched_by_who_what_whom_and_why(staff: Client) -> None:
     assert verbs(staff, verb="replay") == ["replay"]
     assert verbs(staff, until="2020-01-01T00:00") == []
     assert "Nothing like this was done" in staff.get(LIST, {"verb": "discard"}).text
+
+
+def test_a_range_of_times_is_in_the_zone_that_is_named(staff: Client) -> None:
+    action = done()
+    until = (action.at + timedelta(minutes=1)).astimezone(ZoneInfo("Asia/Tokyo"))
+    asked = {"since": f"{until - timedelta(minutes=2):%Y-%m-%dT%H:%M}", "until": f"{until:%Y-%m-%dT%H:%M}"}
+    assert verbs(staff, **asked, zone="Asia/Tokyo") == ["pause"]
+    assert verbs(staff, **asked, zone="Europe/Berlin") == verbs(staff, **asked) == []
+    text = staff.get(LIST, {**asked, "zone": "Asia/Tokyo"}).text
+    assert "From (<span>Asia/Tokyo</span>)" in text
+    assert 'name="zone" value="Asia/Tokyo">' in text
+
+
+def test_a_range_that_is_not_asked_for_yet_is_in_the_viewers_zone(staff: Client) -> None:
+    text = staff.get(LIST).text
+    assert "To (<span data-zone>UTC</span>)" in text
+    assert 'name="zone" value="UTC" data-zone-name>' in text
+    assert "Nobody has done anything yet" in staff.get(LIST, {"zone": "Asia/Tokyo"}).text
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "../../etc/passwd", "Europe", "\0", "<b>"])
+def test_a_zone_that_the_server_does_not_know_is_not_used(staff: Client, zone: str) -> None:
+    text = staff.get(LIST, {"since": "2020-01-01T00:00", "zone": zone}).text
+    assert "From (<span>UTC</span>)" in text
+    assert "<b>" not in text
 
 
 def test_what_cannot_be_asked_is_said(staff: Client) -> None:
