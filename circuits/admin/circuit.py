@@ -18,6 +18,7 @@ from circuits.admin.list_edits import EFFECT, ListEditPages
 from circuits.console.back import way_back
 from circuits.console.badges import badge
 from circuits.console.client import origin
+from circuits.console.limits import done_for_good
 from circuits.console.lists import BoundedAdmin
 from circuits.errors import CircuitError
 from circuits.models import TenantCircuit
@@ -245,6 +246,8 @@ class CircuitAdmin(ListEditPages, ConfirmedForms, BoundedAdmin):
                 self.message_user(request, f"Circuit {circuit}: {error}", messages.ERROR)
                 continue
             done += 1
+            if decision.at_once:
+                done_for_good(request, f"{decision.done}: {circuit}")
             self.log_change(request, circuit, f"{decision.done}: {form.cleaned_data['reason']}")
         if done:
             text = f"{decision.done}: {done} circuit{'' if done == 1 else 's'}."

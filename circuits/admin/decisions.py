@@ -26,6 +26,8 @@ class Decision:
     done: str
     form: type[forms.Form]
     do: Callable[..., Any]
+    at_once: bool = True
+    """Whether it is committed in a session of its own, and holds whatever becomes of the page."""
 
     def options(self, form: forms.Form) -> dict[str, Any]:
         """What the form adds to `do`."""
@@ -81,6 +83,7 @@ DECISIONS: Mapping[str, Decision] = {
             done="Thresholds set",
             form=BulkForm,
             do=thresholds.configure,
+            at_once=False,
         ),
     )
 }

@@ -25,6 +25,7 @@ View = Callable[..., HttpResponseBase]
 NARROWER = "Choose a tenant and a status, or name one row by its number: the more is given, the less has to be read."
 _PAGE = "admin/circuits/too_slow.html"
 _FRAGMENT = "admin/circuits/too_slow_fragment.html"
+_DONE = "_circuits_done_for_good"
 
 
 @contextmanager
@@ -49,8 +50,8 @@ def limited(
 ) -> View:
     """The view under `limit` on the database that `using` names, its template included.
 
-    When the limit is reached, nothing has been changed, and the answer is a page with status 503 that says what was
-    asked and what to narrow; for a `fragment` a paragraph.
+    When the limit is reached, nothing has been changed but what `done_for_good` was told of, and the answer is a page
+    with status 503 that says so, what was asked and what to narrow; for a `fragment` a paragraph.
     """
 
     @functools.wraps(view)
@@ -73,6 +74,11 @@ def limited(
     return in_time
 
 
+def done_for_good(request: HttpRequest, what: str) -> None:
+    """Say of what was committed in another session: the page's limit does not undo it."""
+    setattr(request, _DONE, (*getattr(request, _DONE, ()), what))
+
+
 def is_timeout(error: BaseException) -> bool:
     """Whether a statement was ended because it took too long, or by an administrator."""
     return isinstance(error.__cause__, psycopg.errors.QueryCanceled)
@@ -84,6 +90,7 @@ def _too_slow(request: HttpRequest, site: AdminSite, *, template: str, narrower:
         "title": "The database took too long",
         "seconds": conf.get().console_timeout,
         "asked": [(name, value) for name, values in request.GET.lists() for value in values if value],
+        "done": getattr(request, _DONE, ()),
         "changing": request.method not in ("GET", "HEAD"),
         "narrower": narrower,
     }

@@ -114,6 +114,34 @@ def test_a_change_that_takes_too_long_is_undone(staff: Client, monkeypatch: pyte
     assert circuit.failure_threshold is None
 
 
+@pytest.mark.parametrize("verb", ["force_open", "set_thresholds"])
+def test_what_was_decided_for_good_before_is_said(
+    staff: Client, monkeypatch: pytest.MonkeyPatch, settings: Settings, verb: str
+) -> None:
+    """Circuits are steered in a session of their own, which no limit of a page undoes."""
+    # Enough for two decisions, and short of the sleep.
+    settings.CIRCUITS_CONSOLE_TIMEOUT = 2
+    first, second = (TenantCircuit.objects.create(tenant_id=each, name="memory") for each in ("acme", "globex"))
+    log_change = CircuitAdmin.log_change
+
+    def log_and_sleep(self: CircuitAdmin, request: HttpRequest, circuit: TenantCircuit, *args: Any) -> Any:
+        if circuit.pk == second.pk:
+            sleep()
+        return log_change(self, request, circuit, *args)
+
+    monkeypatch.setattr(CircuitAdmin, "log_change", log_and_sleep)
+    asked = {"action": verb, "_selected_action": [first.pk, second.pk], "confirmed": "yes", "reason": "a move"}
+    response = staff.post(LIST, {**asked, "failure_threshold": "7"} if verb == "set_thresholds" else asked)
+    assert response.status_code == 503
+    text = " ".join(response.text.split())
+    if verb == "force_open":
+        assert "this was done, and holds: Forced open: acme memory; Forced open: globex memory." in text
+    else:
+        assert "Nothing was changed." in text
+    found = set(TenantCircuit.objects.values_list("override", "failure_threshold"))
+    assert found == {("forced_open" if verb == "force_open" else "auto", None)}
+
+
 def test_a_template_is_under_the_limit_as_well(long: None) -> None:
     def lazy(request: HttpRequest) -> HttpResponse:
         return TemplateResponse(request, "admin/404.html", {"title": timeout, "exception": ""})
