@@ -27,16 +27,25 @@ else:
     AnyPaginator = Paginator
 
 MOST_LISTED = 1_000
-"""A list ends here. Further back leads a filter or the search, not the next page."""
+"""A list ends here, and says so. Further back leads a filter or the search, not the next page."""
 
 
 class BoundedPaginator(AnyPaginator):
     """Looks at `MOST_LISTED` rows instead of counting them all, which takes seconds for millions."""
 
     @cached_property
-    def count(self) -> int:
+    def found(self) -> int:
         rows: Any = self.object_list
-        return len(rows.values_list("pk")[:MOST_LISTED])
+        return len(rows.values_list("pk")[: MOST_LISTED + 1])
+
+    @cached_property
+    def count(self) -> int:
+        return min(self.found, MOST_LISTED)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more rows than the list has."""
+        return self.found > MOST_LISTED
 
 
 class BoundedAdmin(ToldColumns):

@@ -148,7 +148,27 @@ def test_the_newest_event_comes_first(staff: Client) -> None:
 def test_a_list_ends_after_as_many_rows_as_it_says(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists, "MOST_LISTED", 5)
     OutboxLane.objects.bulk_create(OutboxLane(tenant_id=f"tenant-{number}") for number in range(8))
-    assert "5 outbox lanes" in staff.get(path(OutboxLane)).text
+    text = " ".join(staff.get(path(OutboxLane)).text.split())
+    assert "5+ outbox lanes" in text
+    assert "The list ends after 5. The search leads to what stands behind." in text
+    assert "5+ results" in " ".join(staff.get(path(OutboxLane), {"q": "tenant"}).text.split())
+    found = " ".join(staff.get(path(OutboxLane), {"q": "tenant-7"}).text.split())
+    assert "1 outbox lane " in found
+    assert "1 result (" in found
+    assert "The list ends" not in found
+
+
+def test_a_list_that_is_full_ends_with_its_last_row(staff: Client) -> None:
+    def lanes(count: int) -> str:
+        OutboxLane.objects.all().delete()
+        OutboxLane.objects.bulk_create(OutboxLane(tenant_id=f"tenant-{number}") for number in range(count))
+        return " ".join(staff.get(path(OutboxLane)).text.split())
+
+    full, more = lanes(1_000), lanes(1_001)
+    assert "1,000 outbox lanes" in full
+    assert "The list ends" not in full
+    assert "1,000+ outbox lanes" in more
+    assert "The list ends after 1,000." in more
 
 
 def test_events_are_filtered_by_status(staff: Client, rows: dict[type[Any], Any]) -> None:
