@@ -104,6 +104,9 @@ class OutboxJob(models.Model):
     created_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     started_at = models.DateTimeField(null=True, blank=True)
     moved_at = models.DateTimeField(null=True, blank=True, help_text="When its last batch was committed.")
+    worked_seconds = models.FloatField(
+        default=0, db_default=0, help_text="How long workers were at it, without pauses and what it waited for."
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
     offered_at = models.DateTimeField(
         db_default=ClockTimestamp(), help_text="When django-q2 was last given a task for it."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from outbox.models import JobState, OutboxJob
-from outbox.models.job import OVER
+from outbox.models.job import WAITING
 from outbox.operations.filters import Filter
 
 
@@ -18,24 +18,22 @@ class JobProgress:
     total: int | None
     """None where more matched than were counted, or none were."""
     rate: float | None
-    """Events changed per second, on average since it began."""
+    """Events changed per second, on average while workers were at it."""
     left: timedelta | None
-    """At that rate."""
+    """At that rate; None while it stands still."""
 
     @property
     def percent(self) -> int | None:
         """Of what was counted before; all of it only once the job is done."""
-        return None if not self.total else min(99, 100 * self.handled // self.total)
+        return None if self.total is None else min(99, 100 * self.handled // max(1, self.total))
 
 
 def progress_of(job: OutboxJob) -> JobProgress:
     handled = job.done + sum(job.skipped.values())
     total = handled if job.state == JobState.DONE else None if job.preview_more else job.preview
-    began, moved = job.started_at, job.moved_at
-    seconds = (moved - began).total_seconds() if began and moved else 0.0
-    rate = job.done / seconds if seconds > 0 and job.done else None
+    rate = job.done / job.worked_seconds if job.worked_seconds > 0 and job.done else None
     left = None
-    if total is not None and rate and job.state not in OVER:
+    if total is not None and rate and job.state in WAITING and not job.waits_for:
         left = timedelta(seconds=max(0, total - handled) / rate)
     return JobProgress(handled=handled, total=total, rate=rate, left=left)
 

@@ -124,6 +124,7 @@ class _Slice:
         # What is discarded fills no lane.
         self._room = None if job.verb == JobVerb.DISCARD else Room(moved_at=job.moved_at, using=alias)
         self._size = BATCH
+        self._since = clock()
 
     def run(self, *, until: float) -> Outcome:
         patience: float | None = None
@@ -132,10 +133,11 @@ class _Slice:
                 following = self._batch()
             except Full as full:
                 patience = patience or self._clock() + PATIENCE
-                self._update(waits_for=str(full), lease_until=_lease())
+                self._update(waits_for=str(full), lease_until=_lease(), **self._worked())
                 if self._clock() >= min(patience, until):
                     return Outcome.WAITS
                 self._sleep(MOST_RESTED)
+                self._since = self._clock()
                 continue
             patience = None
             if following is None:
@@ -156,7 +158,7 @@ class _Slice:
         job.skipped = dict(Counter(job.skipped) + Counter(batch.skipped))
         job.place = batch.next or job.place
         values = {"done": job.done, "looked_at": job.looked_at, "skipped": job.skipped, "place": job.place}
-        self._update(**values, moved_at=ClockTimestamp(), failures=0, error="", waits_for="")
+        self._update(**values, **self._worked(), moved_at=ClockTimestamp(), failures=0, error="", waits_for="")
         if batch.next is None:
             self._end(Action.FINISH, "job_finished")
 
@@ -177,9 +179,16 @@ class _Slice:
 
     def give_back(self) -> None:
         try:
-            self._update(lease_until=None)
+            self._update(lease_until=None, **self._worked())
         except _Stopped:
             return
+
+    def _worked(self) -> dict[str, object]:
+        """Resting for the rate's sake is work as well; waiting for room is not."""
+        now = self._clock()
+        self._job.worked_seconds += now - self._since
+        self._since = now
+        return {"worked_seconds": self._job.worked_seconds}
 
     def _batch(self) -> str | None:
         """Where to go on; None: that was the last one."""
@@ -213,7 +222,7 @@ class _Slice:
             )
         except BaseException:
             # What was rolled back has not been.
-            job.done, job.looked_at, job.skipped, job.place = before
+            job.done, job.looked_at, job.skipped, job.place, job.worked_seconds, self._since = before
             raise
 
     def _rest(self) -> None:
@@ -234,5 +243,6 @@ class _Slice:
         if not jobs.filter(pk=self._job.pk, state=JobState.RUNNING, token=self._job.token).update(**values):
             raise _Stopped
 
-    def _snapshot(self) -> tuple[int, int, dict[str, int], str]:
-        return self._job.done, self._job.looked_at, self._job.skipped, self._job.place
+    def _snapshot(self) -> tuple[int, int, dict[str, int], str, float, float]:
+        job = self._job
+        return job.done, job.looked_at, job.skipped, job.place, job.worked_seconds, self._since

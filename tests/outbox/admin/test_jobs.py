@@ -317,3 +317,10 @@ def test_a_job_leads_back_to_the_list_that_it_was_started_from(staff: Client) ->
     elsewhere = staff.get(f"{JOBS}{job_id}/change/?back=https://elsewhere.example/").text
     assert "elsewhere.example" not in elsewhere
     assert "Back to where" not in elsewhere
+
+
+def test_a_job_that_found_nothing_is_not_said_to_be_uncounted(staff: Client) -> None:
+    job_id = started(expected=0)
+    text = text_of(staff.get(f"{JOBS}{job_id}/figures/"))
+    assert "Nothing matched when it was asked for." in text
+    assert "not counted to the end" not in text

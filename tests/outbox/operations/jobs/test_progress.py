@@ -14,7 +14,8 @@ from tests.outbox.operations.rows import BEGAN
 
 
 def progress(**columns: Any) -> JobProgress:
-    values = {"state": "running", "started_at": BEGAN, "moved_at": BEGAN + timedelta(seconds=10), **columns}
+    times = {"started_at": BEGAN, "moved_at": BEGAN + timedelta(hours=10), "worked_seconds": 10}
+    values = {"state": "running", **times, **columns}
     return progress_of(OutboxJob(verb="replay", reason="x", **values))
 
 
@@ -36,9 +37,21 @@ def test_of_what_was_not_counted_there_is_no_share(columns: dict[str, Any]) -> N
 
 
 def test_what_has_not_begun_has_no_rate() -> None:
-    assert progress(done=0, preview=10, started_at=None, moved_at=None).rate is None
+    assert progress(done=0, preview=10, started_at=None, moved_at=None, worked_seconds=0).rate is None
     assert progress(done=0, preview=10).left is None
-    assert progress(done=5, preview=10, state="cancelled").left is None
+
+
+@pytest.mark.parametrize("state", ["paused", "cancelled", "failed"])
+def test_what_stands_still_has_a_rate_and_no_end(state: str) -> None:
+    found = progress(done=5, preview=10, state=state)
+    assert (found.rate, found.percent, found.left) == (0.5, 50, None)
+    assert progress(done=5, preview=10, waits_for="room").left is None
+    assert progress(done=5, preview=10, state="queued").left == timedelta(seconds=10)
+
+
+def test_none_that_were_counted_are_not_uncounted_ones() -> None:
+    assert (progress(done=0, preview=0).total, progress(done=0, preview=0).percent) == (0, 0)
+    assert progress(done=3, preview=0).percent == 99
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from outbox.models import BacklogCount, JobVerb, TenantBacklog, TenantPolicy
 from outbox.models.functions import ClockTimestamp
+from outbox.operations.jobs.progress import progress_of
 from outbox.operations.jobs.work import Outcome
 from tests.outbox.operations.jobs.scene import Clock, job, started, work
 from tests.outbox.operations.rows import failed
@@ -42,6 +43,17 @@ def test_half_of_a_backlog_limit_is_filled_and_then_the_job_waits() -> None:
     found = job(job_id)
     assert (found.done, found.state, found.lease_until) == (6, "running", None)
     assert found.waits_for == "tenant acme has 10 pending events and a backlog_limit of 20"
+
+
+@pytest.mark.usefixtures("limited")
+def test_waiting_for_room_is_no_part_of_its_rate() -> None:
+    counted(4)
+    clock, job_id = Clock(), started(rate=2, expected=30)
+    assert work(job_id, clock=clock) is Outcome.WAITS
+    found = job(job_id)
+    # Two a second, and five seconds of patience.
+    assert (found.done, found.worked_seconds, sum(clock.slept)) == (6, 3, 8)
+    assert (progress_of(found).rate, progress_of(found).left) == (2, None)
 
 
 @pytest.mark.usefixtures("limited")

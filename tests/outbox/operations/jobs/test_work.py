@@ -17,6 +17,7 @@ from outbox.operations import audit, bulk, listing
 from outbox.operations.filters import Filter
 from outbox.operations.jobs import desk
 from outbox.operations.jobs import work as working
+from outbox.operations.jobs.progress import progress_of
 from outbox.operations.jobs.states import Action
 from outbox.operations.jobs.work import MOST_FAILURES, Outcome
 from tests.outbox.operations.jobs.scene import DEAD, Clock, job, started, work
@@ -206,6 +207,30 @@ def test_a_paused_job_goes_on_where_it_stopped() -> None:
     assert replayed() == [row.pk for row in rows]
     verbs = OperatorAction.objects.exclude(verb="replay").order_by("id").values_list("verb", flat=True)
     assert list(verbs) == ["job_started", "job_paused", "job_resumed", "job_finished"]
+
+
+def test_a_pause_is_no_part_of_a_jobs_rate() -> None:
+    for second in range(6):
+        failed(second)
+    clock, job_id = Clock(), started(rate=2)
+    clock.at_sleep = lambda: desk.move(job_id, Action.PAUSE, by=ANN, reason="wait") if len(clock.slept) == 2 else None
+    work(job_id, clock=clock)
+    assert job(job_id).worked_seconds == 1
+    clock.now += 3_600
+    OutboxJob.objects.update(started_at=ClockTimestamp() - timedelta(hours=1))
+    desk.move(job_id, Action.RESUME, by=ANN, reason="go on")
+    work(job_id, clock=clock)
+    found = job(job_id)
+    assert (found.done, found.worked_seconds) == (6, 1)
+    assert progress_of(found).rate == 6
+
+
+def test_a_slice_that_ends_counts_its_last_rest() -> None:
+    for second in range(6):
+        failed(second)
+    clock, job_id = Clock(), started(rate=2)
+    assert work(job_id, seconds=1.5, clock=clock) is Outcome.MORE
+    assert (job(job_id).done, job(job_id).worked_seconds) == (4, 2)
 
 
 def test_of_two_workers_one_has_the_job() -> None:
