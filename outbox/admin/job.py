@@ -15,8 +15,9 @@ from circuits.console.times import moment
 from outbox.admin.dead_letters import DeadLetterPages
 from outbox.admin.job_pages import JobPages
 from outbox.admin.job_start import JobStartPages
+from outbox.admin.job_words import told_of
 from outbox.models import OutboxJob
-from outbox.operations.jobs.progress import progress_of, words_of
+from outbox.operations.jobs.progress import progress_of
 
 
 @admin.register(OutboxJob)
@@ -42,7 +43,7 @@ class JobAdmin(DeadLetterPages, JobStartPages, JobPages, ReadOnlyAdmin):
 
     @admin.display(description="events")
     def what(self, job: OutboxJob) -> str:
-        return words_of(job)
+        return told_of(job)
 
     @admin.display(description="state")
     def shown_state(self, job: OutboxJob) -> SafeString:

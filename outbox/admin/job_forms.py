@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest
 
 from circuits.console import scope
 from outbox import conf
 from outbox.admin.decisions import ReasonForm
 from outbox.admin.event_list import asked
+from outbox.admin.job_words import told
 from outbox.models import EventStatus, JobVerb
 from outbox.operations import replay
 from outbox.operations.bulk import settled
 from outbox.operations.filters import Filter, InvalidFilter
 from outbox.operations.jobs.desk import FASTEST, SLOWEST
 from outbox.operations.jobs.preview import Found, preview
-from outbox.operations.jobs.progress import words
 from outbox.operations.jobs.verbs import InvalidJob, plan
 
 _COUNTED = re.compile(r"(\d{1,9})(\+?)")
@@ -35,12 +37,23 @@ class JobForm(ReasonForm):
     )
     # What was shown is what is done: nothing newer, and the progress counts to what was counted.
     up_to_id = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+    created_before = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
     counted = forms.CharField(required=False, widget=forms.HiddenInput)
     back = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["rate"].help_text = f"At most so many are changed. Empty: {conf.get().job_rate:,g}."
+
+    def clean_created_before(self) -> datetime | None:
+        text = self.cleaned_data["created_before"]
+        try:
+            found = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            found = None
+        if text and (found is None or found.tzinfo is None):
+            raise ValidationError("It is not known any more which events were shown: go back, and begin again.")
+        return found
 
     @property
     def expected(self) -> tuple[int | None, bool]:
@@ -74,6 +87,16 @@ class Wanted:
             return given
         return given.narrowed(statuses=(*(given.statuses or (EventStatus.FAILED,)), EventStatus.SENT))
 
+    def as_shown(self, form: JobForm) -> Wanted:
+        """No event that came, or grew as old as was asked for, after the page was shown."""
+        values = form.cleaned_data
+        kept: dict[str, Any] = {}
+        if not self.given.is_named:
+            kept["up_to_id"] = values.get("up_to_id")
+        if self.given.created_before is not None and values.get("created_before"):
+            kept["created_before"] = min(values["created_before"], self.given.created_before)
+        return replace(self, given=self.given.narrowed(**kept))
+
     @property
     def is_of_sent(self) -> bool:
         return self.verb is JobVerb.REPLAY and self.given.statuses == (EventStatus.SENT,)
@@ -100,6 +123,7 @@ class Matching:
     found: Found | None
     """None: it could not be counted."""
     up_to_id: int | None
+    created_before: datetime | None = None
     problem: str = ""
     """Why it cannot be done at all."""
 
@@ -107,7 +131,8 @@ class Matching:
     def hidden(self) -> dict[str, Any]:
         """What the form keeps of it."""
         counted = "" if self.found is None else f"{self.found.events}{'+' if self.found.more else ''}"
-        return {"up_to_id": self.up_to_id, "counted": counted}
+        before = "" if self.created_before is None else self.created_before.isoformat()
+        return {"up_to_id": self.up_to_id, "created_before": before, "counted": counted}
 
 
 def look(asked: Wanted, *, duplicate_sent: bool, using: str) -> Matching:
@@ -116,8 +141,13 @@ def look(asked: Wanted, *, duplicate_sent: bool, using: str) -> Matching:
     try:
         change, shown = plan(asked.verb, given, duplicate_sent=duplicate_sent)
     except (InvalidFilter, InvalidJob) as error:
-        return Matching(words=words(given), found=None, up_to_id=None, problem=str(error))
+        return Matching(words=told(given), found=None, up_to_id=None, problem=str(error))
     shown = settled(change, shown, using=using)
     limited = None if asked.tenants is None or shown.tenant_id is not None else len(asked.tenants)
     found = preview(asked.verb, shown, tenants=asked.tenants, duplicate_sent=duplicate_sent, using=using)
-    return Matching(words=words(shown, tenants=limited), found=found, up_to_id=shown.up_to_id)
+    return Matching(
+        words=told(shown, tenants=limited),
+        found=found,
+        up_to_id=shown.up_to_id,
+        created_before=shown.created_before,
+    )

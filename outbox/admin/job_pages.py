@@ -14,10 +14,11 @@ from circuits.console import scope
 from circuits.console.back import way_back, with_back
 from circuits.console.columns import AnyModelAdmin
 from outbox.admin.decisions import ReasonForm
+from outbox.admin.job_words import told_of
 from outbox.admin.operator import operator
 from outbox.models import JobState, JobVerb, OutboxJob
 from outbox.operations.jobs import desk
-from outbox.operations.jobs.progress import progress_of, words_of
+from outbox.operations.jobs.progress import progress_of
 from outbox.operations.jobs.states import OPERATORS, ImpossibleTransition, possible
 from outbox.operations.jobs.verbs import PERMISSIONS
 
@@ -52,7 +53,7 @@ class JobPages(AnyModelAdmin):
             "opts": self.opts,
             "media": self.media,
             "job": job,
-            "words": words_of(job),
+            "words": told_of(job),
             "figures_url": with_back(
                 reverse("admin:outbox_job_figures", args=[job.pk]), way_back(request, otherwise="")
             ),
@@ -90,7 +91,7 @@ class JobPages(AnyModelAdmin):
             "opts": self.opts,
             "media": self.media,
             "effect": _MOVES[action],
-            "words": words_of(job),
+            "words": told_of(job),
             "job": job,
             "form": form,
             "submit": f"{action.capitalize()} the job",

@@ -53,9 +53,9 @@ class JobStartPages(AnyModelAdmin):
         if request.method != "POST":
             return self._ask(request, asked, None, using)
         form = asked.form(request.POST)
-        if not form.is_valid():
-            return self._ask(request, asked, form, using)
-        return self._start(request, asked, form, using)
+        is_valid = form.is_valid()
+        asked = asked.as_shown(form)
+        return self._start(request, asked, form, using) if is_valid else self._ask(request, asked, form, using)
 
     def _ask(self, request: HttpRequest, asked: Wanted, form: JobForm | None, using: str) -> HttpResponse:
         sent = bool(form and form.data.get("duplicate_sent")) or asked.is_of_sent
@@ -78,14 +78,11 @@ class JobStartPages(AnyModelAdmin):
 
     def _start(self, request: HttpRequest, asked: Wanted, form: JobForm, using: str) -> HttpResponse:
         sent = bool(form.cleaned_data.get("duplicate_sent"))
-        given = asked.filter(duplicate_sent=sent)
-        if not given.is_named:
-            given = given.narrowed(up_to_id=form.cleaned_data["up_to_id"])
         expected, more = form.expected
         try:
             job_id = desk.start(
                 verb=asked.verb,
-                given=given,
+                given=asked.filter(duplicate_sent=sent),
                 by=operator(request),
                 reason=form.cleaned_data["reason"],
                 tenants=asked.tenants,

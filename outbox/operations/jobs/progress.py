@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from outbox.models import JobState, OutboxJob
 from outbox.models.job import WAITING
@@ -40,17 +40,23 @@ def progress_of(job: OutboxJob) -> JobProgress:
 
 def words_of(job: OutboxJob) -> str:
     """What the job is about: failed events of tenant acme for topic orders."""
-    asked = Filter.from_json(job.filter)
-    tenants = None if job.tenants is None or asked.tenant_id is not None else len(job.tenants)
+    asked, tenants = asked_by(job)
     return words(asked, tenants=tenants)
+
+
+def asked_by(job: OutboxJob) -> tuple[Filter, int | None]:
+    """Its filter, and to how many tenants it is limited, if it names none."""
+    asked = Filter.from_json(job.filter)
+    return asked, None if job.tenants is None or asked.tenant_id is not None else len(job.tenants)
 
 
 def words(asked: Filter, *, tenants: int | None = None) -> str:
     """The filter as people say it. `tenants`: how many it is limited to."""
-    return " ".join(_words(asked, tenants))
+    return " ".join(parts(asked, tenants=tenants, say=lambda at: f"{at:%Y-%m-%d %H:%M:%S %Z}"))
 
 
-def _words(asked: Filter, tenants: int | None) -> Iterator[str]:
+def parts(asked: Filter, *, tenants: int | None, say: Callable[[datetime], str]) -> Iterator[str]:
+    """The words one by one, for whoever writes times in another way."""
     if asked.ids:
         yield f"{len(asked.ids):,} event{'' if len(asked.ids) == 1 else 's'} named by number"
     elif asked.dedupe_key is not None:
@@ -68,6 +74,7 @@ def _words(asked: Filter, tenants: int | None) -> Iterator[str]:
     if asked.error_class is not None:
         yield f"that failed with {asked.error_class}"
     if asked.created_before is not None:
-        yield f"created before {asked.created_before:%Y-%m-%d %H:%M:%S %Z}"
+        yield "created before"
+        yield say(asked.created_before)
     if asked.up_to_id is not None:
         yield f"up to number {asked.up_to_id}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+import time
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,9 +14,10 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from circuits.models import StaffTenantScope
-from outbox.models import EventStatus, JobVerb, OperatorAction, OutboxJob
+from outbox.models import EventStatus, JobVerb, OperatorAction, OutboxEvent, OutboxJob
 from outbox.operations.filters import Filter
 from outbox.operations.jobs.states import Action
 from tests.outbox.operations.jobs.scene import DEAD, job, started, work
@@ -324,3 +327,47 @@ def test_a_job_that_found_nothing_is_not_said_to_be_uncounted(staff: Client) -> 
     text = text_of(staff.get(f"{JOBS}{job_id}/figures/"))
     assert "Nothing matched when it was asked for." in text
     assert "not counted to the end" not in text
+
+
+def test_no_event_is_taken_that_has_grown_old_since_it_was_shown(staff: Client) -> None:
+    now = timezone.now()
+    old = failed(created_at=now - timedelta(hours=2))
+    query = "status__exact=failed&tenant=acme&older_than=1h"
+    shown = hidden(start_page(staff, query=query).text)
+    later = failed(created_at=datetime.fromisoformat(shown["created_before"]) + timedelta(microseconds=1))
+    OutboxEvent.objects.filter(pk=later.pk).update(id=old.pk - 1)
+    time.sleep(0.01)
+    page = f"{JOBS}start/replay/?{query}"
+    assert "1 event of 1 tenant" in text_of(staff.post(page, {**shown, "reason": " "}))
+    staff.post(page, {**shown, "reason": "all of them"})
+    (found,) = OutboxJob.objects.all()
+    assert found.filter["created_before"] == shown["created_before"]
+    work(found.pk)
+    assert (status(old), EventStatus.FAILED) == ("pending", OutboxEvent.objects.get(pk=old.pk - 1).status)
+
+
+def test_what_was_shown_can_be_narrowed_and_not_widened(staff: Client) -> None:
+    query = "status__exact=failed&older_than=1d"
+    page, later = f"{JOBS}start/replay/?{query}", (timezone.now() + timedelta(days=9)).isoformat()
+    for given in ("nonsense", "2026-01-01T00:00:00", "1" * 40):
+        text = staff.post(page, {"created_before": given, "reason": "x"}).text
+        assert "It is not known any more which events were shown" in text
+    assert not OutboxJob.objects.exists()
+    staff.post(page, {"created_before": later, "reason": "x"})
+    kept = datetime.fromisoformat(OutboxJob.objects.get().filter["created_before"])
+    assert kept <= timezone.now() - timedelta(days=1)
+    OutboxJob.objects.all().delete()
+    staff.post(f"{JOBS}start/replay/?status__exact=failed", {"created_before": later, "reason": "x"})
+    assert "created_before" not in OutboxJob.objects.get().filter
+
+
+def test_times_in_what_a_job_is_about_have_their_age(staff: Client) -> None:
+    given = DEAD.narrowed(created_before=timezone.now() - timedelta(hours=2))
+    page = f"{JOBS}{started(given=given)}/"
+    for where in (f"{page}change/", f"{page}move/pause/", JOBS):
+        said = " ".join(staff.get(where).text.split())
+        assert re.search(r'created before <time datetime="[^>]+>[^<]+</time> <span class="age">\(2 h ago\)', said), (
+            where
+        )
+    said = " ".join(start_page(staff, query="status__exact=failed&older_than=1h").text.split())
+    assert 'created before <time datetime="' in said
