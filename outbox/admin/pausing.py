@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django import forms
@@ -27,6 +27,7 @@ from outbox.models.names import EVERY_TENANT, TENANT_MAX_LENGTH, TENANT_PATTERN
 from outbox.operations import pause
 
 MOST_TENANTS = 200
+_MOST_NAMED = 20
 
 _is_tenant = re.compile(TENANT_PATTERN).fullmatch
 
@@ -116,6 +117,7 @@ class PausePages(AnyModelAdmin):
             "effect": _EFFECTS[verb],
             "tenants": tenants,
             "of_everyone": EVERY_TENANT in tenants,
+            "held": pause.holding(tenants, using=self.get_queryset(request).db) if verb == "pause" else (),
             "form": form,
             "submit": verb.capitalize(),
             "action": reverse("admin:outbox_policy_decide", args=[verb]),
@@ -125,6 +127,8 @@ class PausePages(AnyModelAdmin):
 
     def _do(self, request: HttpRequest, verb: str, tenants: list[str], form: forms.Form) -> HttpResponse:
         using, by, done = self.get_queryset(request).db, operator(request), []
+        held = {each.tenant_id for each in pause.holding(tenants, using=using)}
+        # In one order, whoever sends them: two people who lock the same policies would wait for each other.
         for tenant in tenants:
             name = None if tenant == EVERY_TENANT else tenant
             try:
@@ -132,11 +136,12 @@ class PausePages(AnyModelAdmin):
                     done.append(tenant)
             except OutboxError as error:
                 self.message_user(request, f"{_who([tenant])}: {error}", messages.ERROR)
-                return HttpResponseRedirect(self._way_back(request))
-        if done:
-            self.message_user(request, f"{verb.capitalize()}d {_who(done)}.", messages.SUCCESS)
+                break
         else:
-            self.message_user(request, f"No pause of {_who(tenants)} holds.", messages.WARNING)
+            if not done:
+                self.message_user(request, f"No pause of {_who(tenants)} holds.", messages.WARNING)
+        if done:
+            self.message_user(request, _said(verb, done, held=held, of=tenants), messages.SUCCESS)
         return HttpResponseRedirect(self._way_back(request))
 
     def _way_back(self, request: HttpRequest) -> str:
@@ -146,7 +151,7 @@ class PausePages(AnyModelAdmin):
 
 
 def _named(request: HttpRequest, tenants: list[str]) -> list[str]:
-    """Raises `Http404` for what can be no tenant, and for tenants that do not exist for the user."""
+    """By name, each once. Raises `Http404` for what can be no tenant, and for those that do not exist for the user."""
     if not 0 < len(tenants) <= MOST_TENANTS:
         raise Http404("Name the tenants.")
     for tenant in tenants:
@@ -154,10 +159,25 @@ def _named(request: HttpRequest, tenants: list[str]) -> list[str]:
             raise Http404("No tenant has such a name.")
         if not may_see(request, tenant):
             raise Http404("No tenant has such a name.")
-    return tenants
+    return sorted(set(tenants))
 
 
 def _who(tenants: list[str]) -> str:
     if EVERY_TENANT in tenants:
         return "everyone"
     return f"tenant {tenants[0]}" if len(tenants) == 1 else f"{len(tenants)} tenants"
+
+
+def _said(verb: str, done: list[str], *, held: Collection[str], of: Collection[str]) -> str:
+    """With the names of those that were paused already, or were not paused."""
+    said = f"{verb.capitalize()}d {_who(done)}."
+    if verb == "pause" and held:
+        return f"{said} Paused already, so that this pause takes the place of another: {_names(held)}."
+    left = set(of).difference(done)
+    return f"{said} No pause held of: {_names(left)}." if verb == "resume" and left else said
+
+
+def _names(tenants: Collection[str]) -> str:
+    names = ["everyone" if each == EVERY_TENANT else each for each in sorted(tenants)]
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

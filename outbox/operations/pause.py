@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from outbox import conf
@@ -80,18 +81,18 @@ def resume(*, tenant_id: str | None, reason: str = "", by: Operator, using: str 
 def pauses(*, using: str | None = None) -> tuple[Pause, ...]:
     """All that hold, that of everyone first; at most `MOST_SHOWN`."""
     policies = TenantPolicy.objects.using(using or conf.get().database)
-    found = (
-        policies.filter(HOLDING)
-        .order_by("tenant_id")
-        .values_list("tenant_id", "paused_by", "paused_reason", "paused_until")
-    )
-    rows = [Pause(tenant_id=row[0], by=row[1], reason=row[2], until=row[3]) for row in found[:MOST_SHOWN]]
-    return tuple(sorted(rows, key=lambda each: not each.of_everyone))
+    return tuple(sorted(_read(policies.filter(HOLDING)), key=lambda each: not each.of_everyone))
 
 
 def holds(policy: TenantPolicy, *, now: datetime) -> bool:
     """Whether the policy pauses at that time."""
     return policy.paused and (policy.paused_until is None or policy.paused_until > now)
+
+
+def holding(tenants: Collection[str], *, using: str | None = None) -> tuple[Pause, ...]:
+    """The pauses that hold of those named, by name; `*` names that of everyone."""
+    policies = TenantPolicy.objects.using(using or conf.get().database)
+    return _read(policies.filter(HOLDING, pk__in=tenants))
 
 
 def is_known(tenant_id: str, *, using: str | None = None) -> bool:
@@ -102,6 +103,11 @@ def is_known(tenant_id: str, *, using: str | None = None) -> bool:
         or OutboxLane.objects.using(alias).filter(pk=tenant_id).exists()
         or OutboxEvent.objects.using(alias).filter(tenant_id=tenant_id).exists()
     )
+
+
+def _read(policies: QuerySet[TenantPolicy]) -> tuple[Pause, ...]:
+    found = policies.order_by("tenant_id").values_list("tenant_id", "paused_by", "paused_reason", "paused_until")
+    return tuple(Pause(tenant_id=row[0], by=row[1], reason=row[2], until=row[3]) for row in found[:MOST_SHOWN])
 
 
 def _locked(tenant_id: str, alias: str) -> TenantPolicy:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from outbox.admin import pausing
@@ -130,6 +132,53 @@ def test_what_the_database_finds_over_already_is_said(staff: Client, monkeypatch
     monkeypatch.setitem(pausing._OPERATIONS, "pause", refuse)
     decide(staff, "pause", "acme")
     assert "Tenant acme: that is over already" in staff.get(LIST).text
+
+
+def test_what_is_paused_already_is_named_before_and_after(staff: Client) -> None:
+    TenantPolicy.objects.create(tenant_id="acme", paused=True, paused_by="bob", paused_reason="their import")
+    over = timezone.now() - timedelta(hours=1)
+    TenantPolicy.objects.create(tenant_id="over", paused=True, paused_by="bob", paused_until=over)
+    asked = " ".join(staff.get(f"{LIST}decide/pause/", {"tenant": ["zeta", "over", "acme"]}).text.split())
+    assert "<li>acme by bob: their import</li>" in asked
+    assert "over by bob" not in asked
+    decide(staff, "pause", "zeta", "over", "acme")
+    said = "Paused 3 tenants. Paused already, so that this pause takes the place of another: acme."
+    assert said in staff.get(LIST).text
+    assert TenantPolicy.objects.get(pk="acme").paused_by == "ann"
+    TenantPolicy.objects.filter(pk="zeta").update(paused=False)
+    decide(staff, "resume", "zeta", "over", "acme")
+    assert "Resumed 2 tenants. No pause held of: zeta." in staff.get(LIST).text
+
+
+def test_many_names_are_shortened(staff: Client) -> None:
+    tenants = [f"t{number:02}" for number in range(25)]
+    TenantPolicy.objects.bulk_create(TenantPolicy(tenant_id=each, paused=True) for each in tenants)
+    decide(staff, "pause", *tenants)
+    assert "t18, t19 and 5 more." in staff.get(LIST).text
+
+
+def test_tenants_are_paused_in_one_order_and_once_each_whoever_sends_them(staff: Client) -> None:
+    """Two people who lock the same policies in different orders would wait for each other."""
+    with CaptureQueriesContext(connection) as queries:
+        decide(staff, "pause", "zeta", "acme", "zeta", "*", "globex")
+    locked = [re.findall(r"\"tenant_id\" = '([^']+)'", each["sql"]) for each in queries if "FOR UPDATE" in each["sql"]]
+    assert locked == [["*"], ["acme"], ["globex"], ["zeta"]]
+    assert OperatorAction.objects.count() == 4
+
+
+def test_what_was_done_before_one_cannot_be_is_said(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = pausing._OPERATIONS["pause"]
+
+    def refuse(*, tenant_id: str, **how: Any) -> object:
+        if tenant_id == "zeta":
+            raise InvalidPause("that is over already")
+        return real(tenant_id=tenant_id, **how)
+
+    monkeypatch.setitem(pausing._OPERATIONS, "pause", refuse)
+    decide(staff, "pause", "zeta", "acme")
+    text = staff.get(LIST).text
+    assert "Tenant zeta: that is over already" in text
+    assert "Paused tenant acme." in text
 
 
 def test_resuming_what_is_not_paused_says_so(staff: Client) -> None:
