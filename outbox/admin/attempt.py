@@ -7,9 +7,13 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from circuits.console import scope
 from circuits.console.lists import MOST_LISTED, ReadOnlyAdmin
+from outbox.admin.job_start import VIEW_EVENTS
 from outbox.models import OutboxAttempt
 from outbox.operations.attempts import MOST_LOOKED_AT, LatestAttempts, latest_attempts
 from outbox.operations.quick import quick
@@ -56,11 +60,23 @@ class AttemptAdmin(ReadOnlyAdmin):
     not_counted = ("code",)
     ordering = ("-id",)
     sortable_by = ()
+    # Not `event`: the page would read all of it, with its payload.
+    fields = ("id", "event_page", "at", "error_class", "code", "message", "relay_id")
     search_fields = ("event_id",)
     search_help_text = "An event's id."
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[AttemptChangeList]:
         return AttemptChangeList
+
+    def get_fields(self, request: HttpRequest, obj: OutboxAttempt | None = None) -> tuple[str, ...]:
+        if request.user.has_perm(VIEW_EVENTS):
+            return self.fields
+        return tuple("event_id" if name == "event_page" else name for name in self.fields)
+
+    @admin.display(description="event")
+    def event_page(self, attempt: OutboxAttempt) -> SafeString:
+        page = reverse("admin:outbox_outboxevent_change", args=[attempt.event_id])
+        return format_html('<a href="{}">{}</a>', page, attempt.event_id)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[OutboxAttempt], search_term: str

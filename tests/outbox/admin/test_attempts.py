@@ -7,7 +7,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from outbox.models import OutboxAttempt
 from outbox.operations import attempts
@@ -68,3 +71,22 @@ def test_another_tenants_attempt_is_not_found(otto: Client) -> None:
     assert otto.get(f"{LIST}{own}/change/").status_code == 200
     assert otto.get(f"{LIST}{foreign}/change/").status_code == 404
     assert listed(otto, q=str(OutboxAttempt.objects.get(pk=foreign).event_id)) == []
+
+
+def test_the_page_of_an_attempt_leads_to_its_event_and_reads_no_payload(otto: Client) -> None:
+    pk = attempt()
+    event_id = OutboxAttempt.objects.get().event_id
+    with CaptureQueriesContext(connection) as queries:
+        page = otto.get(f"{LIST}{pk}/change/").text
+    assert f'<a href="/admin/outbox/outboxevent/{event_id}/change/">{event_id}</a>' in page
+    assert not [each["sql"] for each in queries if '"payload"' in each["sql"]]
+
+
+def test_whoever_sees_no_events_is_led_to_none(client: Client) -> None:
+    bob = User.objects.create_user("bob", is_staff=True)
+    bob.user_permissions.add(Permission.objects.get(codename="view_outboxattempt"))
+    client.force_login(bob)
+    pk = attempt()
+    page = client.get(f"{LIST}{pk}/change/").text
+    assert "/admin/outbox/outboxevent/" not in page
+    assert f">{OutboxAttempt.objects.get().event_id}<" in page
