@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch
 from django.utils.safestring import SafeString
 
+from circuits import conf as circuits_conf
 from circuits.console import limits, scope
 from outbox import conf
 from outbox.admin import overview
@@ -44,5 +45,6 @@ def outbox_overview(context: Context) -> SafeString:
         return _NOTHING
     except DatabaseError as error:
         logger.warning("The overview could not be read: %s", " ".join(str(error).split()))
-        return render_to_string("admin/outbox/overview_missing.html", request=request)
+        seconds = circuits_conf.get().console_timeout if limits.is_timeout(error) else None
+        return render_to_string("admin/outbox/overview_missing.html", {"seconds": seconds}, request=request)
     return render_to_string("admin/outbox/overview_panel.html", found, request=request)

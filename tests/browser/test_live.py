@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
+from django.template.loader import render_to_string
 from django.utils import timezone
 from playwright.sync_api import Locator, Page, Route, expect
 
@@ -137,6 +138,20 @@ def test_a_server_that_is_away_is_told_and_asked_less_and_less(page: Page) -> No
     later(page, 61)
     expect(state(page)).to_contain_text("Refreshed every 15 s.")
     expect(page.locator(".live.stale")).to_have_count(0)
+
+
+def test_a_database_that_takes_too_long_is_told_in_the_servers_words(page: Page) -> None:
+    said = render_to_string("admin/circuits/too_slow_fragment.html", {"seconds": 2})
+    # Not routed: whatever is answered so fails a test.
+    answer = "([status, said]) => { window.fetch = async () => new Response(said, {status}); }"
+    page.evaluate(answer, [503, said])
+    later(page, 16)
+    expect(state(page)).to_contain_text(
+        "the database had no answer within 2 s, so the question was ended (CIRCUITS_CONSOLE_TIMEOUT). Trying again in"
+    )
+    page.evaluate(answer, [502, "<h1>Bad gateway</h1>"])
+    later(page, 31)
+    expect(state(page)).to_contain_text("the server answered 502.")
 
 
 def test_whoever_is_signed_out_is_told_and_nothing_is_asked_any_more(page: Page) -> None:

@@ -42,6 +42,12 @@
         return error.name === "AbortError" ? "no answer in time" : "the server cannot be reached";
     };
 
+    /* What the server says instead of figures, such as that the database took too long, within a sentence. */
+    const explained = (page) => {
+        const said = page.querySelector("[role=alert]")?.textContent.trim().replace(/\s+/g, " ").replace(/\.$/, "") || "";
+        return said.slice(0, 1).toLowerCase() + said.slice(1, 300);
+    };
+
     /* Puts the figures into a part, and leaves open, scrolled and focused what was. */
     const replace = (part, found) => {
         const open = [...part.querySelectorAll("details[id][open]")].map((each) => each.id);
@@ -198,10 +204,10 @@
             if (answer.type === "opaqueredirect" || answer.status === 403 || answer.status === 404) {
                 throw new Over();
             }
-            if (!answer.ok) {
-                throw new Trouble(`the server answered ${answer.status}`);
-            }
             const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+            if (!answer.ok) {
+                throw new Trouble(explained(page) || `the server answered ${answer.status}`);
+            }
             const found = page.querySelector("[data-live-figures]");
             if (!found) {
                 throw new Trouble("the server answered something else");

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
@@ -196,6 +197,18 @@ def test_an_index_without_figures_is_still_an_index(staff: Client, monkeypatch: 
     assert page.status_code == 200
     assert "could not be read now" in page.text
     assert "tables are locked" not in page.text
+
+
+def test_an_index_whose_figures_took_too_long_says_so(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def take_long(*_: Any, **__: Any) -> None:
+        raise OperationalError("canceling statement due to statement timeout") from psycopg.errors.QueryCanceled()
+
+    monkeypatch.setattr(page_of_overview, "overview", take_long)
+    text = staff.get("/admin/").text
+    assert "The database had no answer within 2 s" in text
+    assert "<code>CIRCUITS_CONSOLE_TIMEOUT</code>" in text
+    assert "could not be read now" not in text
+    assert "Try again" in text
 
 
 BUDGETS = [("/admin/", 6), (OVERVIEW, 6), (f"{OVERVIEW}?span=24h", 6), (FIGURES, 4), (CHARTS, 4)]
