@@ -22,7 +22,9 @@ from circuits.timeouts import lower_statement_timeout, set_statement_timeout
 
 View = Callable[..., HttpResponseBase]
 
-NARROWER = "Choose a tenant and a status, or name one row by its number: the more is given, the less has to be read."
+NARROWER = (
+    "Search for one tenant, or choose a filter, where the list has them: the more is given, the less has to be read."
+)
 _PAGE = "admin/circuits/too_slow.html"
 _FRAGMENT = "admin/circuits/too_slow_fragment.html"
 _DONE = "_circuits_done_for_good"

@@ -80,15 +80,15 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
     def has_requeue_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(DECISIONS["requeue"].permission)
 
-    @admin.action(permissions=["replay"], description="Replay ...")
+    @admin.action(permissions=["replay"], description="Replay selected ...")
     def replay(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
         return self._ask_about(request, DECISIONS["replay"], queryset)
 
-    @admin.action(permissions=["discard"], description="Discard ...")
+    @admin.action(permissions=["discard"], description="Discard selected ...")
     def discard(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
         return self._ask_about(request, DECISIONS["discard"], queryset)
 
-    @admin.action(permissions=["requeue"], description="Requeue ...")
+    @admin.action(permissions=["requeue"], description="Requeue selected ...")
     def requeue(self, request: HttpRequest, queryset: QuerySet[OutboxEvent]) -> HttpResponse:
         return self._ask_about(request, DECISIONS["requeue"], queryset)
 
@@ -143,8 +143,8 @@ class EventAdmin(EventPage, ReadOnlyAdmin):
             using=self.get_queryset(request).db,
             **decision.options(form),
         )
-        left = ", ".join(f"{number} {status}" for status, number in done.skipped.items())
-        text = f"{decision.done} {done.changed} event{'' if done.changed == 1 else 's'}."
+        left = ", ".join(f"{number:,} {status}" for status, number in done.skipped.items())
+        text = f"{decision.done} {done.changed:,} event{'' if done.changed == 1 else 's'}."
         level = messages.SUCCESS if done.changed else messages.WARNING
         self.message_user(request, f"{text} Left alone: {left}." if left else text, level)
         return HttpResponseRedirect(self._way_back(request))

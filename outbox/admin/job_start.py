@@ -71,7 +71,7 @@ class JobStartPages(AnyModelAdmin):
             "matching": matching,
             "needs_sent": asked.is_of_sent,
             "form": form or asked.form(initial={**matching.hidden, "back": back}),
-            "submit": f"Start to {verb}",
+            "submit": f"Start the {verb}",
             "back": back,
         }
         return TemplateResponse(request, "admin/outbox/outboxjob/start.html", context)

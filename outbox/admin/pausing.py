@@ -82,11 +82,11 @@ class PausePages(AnyModelAdmin):
     def has_pause_permission(self, request: HttpRequest, policy: TenantPolicy | None = None) -> bool:
         return request.user.has_perm("outbox.pause_tenantpolicy")
 
-    @admin.action(permissions=["pause"], description="Pause ...")
+    @admin.action(permissions=["pause"], description="Pause selected ...")
     def pause(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> HttpResponse:
         return self._ask_about(request, "pause", queryset)
 
-    @admin.action(permissions=["pause"], description="Resume ...")
+    @admin.action(permissions=["pause"], description="Resume selected ...")
     def resume(self, request: HttpRequest, queryset: QuerySet[TenantPolicy]) -> HttpResponse:
         return self._ask_about(request, "resume", queryset)
 

@@ -21,7 +21,7 @@ def test_a_group_is_replayed_and_watched_until_it_is_done(db: None, open_page: O
     page.get_by_role("link", name="Replay this group ... watched").click()
     expect(page.get_by_text("4 events of 1 tenant")).to_be_visible()
     page.get_by_label("Reason").fill("the topic is there now")
-    page.get_by_role("button", name="Start to replay").click()
+    page.get_by_role("button", name="Start the replay").click()
     expect(page.get_by_text("0% of 4 events")).to_be_visible()
     assert OutboxEvent.objects.filter(error_class="watched", status=EventStatus.FAILED).count() == 4
 

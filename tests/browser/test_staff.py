@@ -208,7 +208,7 @@ def test_a_group_is_replayed_by_a_worker(open_page: OpenPage, ann: User, working
     page.goto(reverse("admin:outbox_dead_letters"))
     page.get_by_role("link", name="Replay this group ... expired").click()
     expect(page.get_by_text("5 events of 1 tenant")).to_be_visible()
-    confirm(page, "Start to replay", reason="it is there now")
+    confirm(page, "Start the replay", reason="it is there now")
     expect(page.get_by_text("All of it is done.")).to_be_visible()
     for event_id in dead:
         wait_until_sent(event_id)

@@ -208,3 +208,24 @@ def test_a_decision_on_an_events_page_leads_back_to_the_list_that_led_there(staf
     assert f'href="{html.escape(listed)}" class="closelink"' in asked
     assert confirm(staff, "replay", row, back=hidden(asked)["back"])["Location"] == listed
     assert hidden(staff.get(f"{LIST}decide/replay/?ids={row.pk}&back=//elsewhere.example/").text)["back"] == LIST
+
+
+def test_large_numbers_have_separators(staff: Client) -> None:
+    OutboxEvent.objects.bulk_create(
+        OutboxEvent(tenant_id="acme", topic="orders", dedupe_key=str(number), payload={}, status="failed")
+        for number in range(1_000)
+    )
+    rows = list(OutboxEvent.objects.all())
+    ids = ",".join(str(row.pk) for row in rows)
+    asked = " ".join(staff.get(f"{LIST}decide/discard/", {"ids": ids}).text.split())
+    assert "1,000 events of 1 tenant</strong> (1,000 failed)" in asked
+    confirm(staff, "discard", *rows)
+    assert "Discarded 1,000 events." in staff.get(LIST).text
+
+
+def test_what_is_selected_and_what_matches_are_told_apart(staff: Client) -> None:
+    failed()
+    page = staff.get(LIST).text
+    for verb in ("Replay", "Discard", "Requeue"):
+        assert f">{verb} selected ...</option>" in page
+        assert f">{verb} everything matching ...</a>" in page
