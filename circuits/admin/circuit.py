@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from circuits.admin.confirming import ConfirmedForms
-from circuits.admin.decisions import DECISIONS, STEER, Decision
+from circuits.admin.decisions import DECISIONS, STEER, WITHOUT_ROW, Decision
 from circuits.admin.forms import CircuitForm, ThresholdForm
 from circuits.admin.list_edits import EFFECT, ListEditPages
 from circuits.console.back import way_back
@@ -20,8 +20,10 @@ from circuits.console.badges import badge
 from circuits.console.client import origin
 from circuits.console.limits import done_for_good
 from circuits.console.lists import BoundedAdmin
-from circuits.errors import CircuitError
+from circuits.console.scope import may_see
+from circuits.errors import CircuitError, InvalidName
 from circuits.models import TenantCircuit
+from circuits.names import checked_key
 from circuits.operations import listing, thresholds
 from circuits.policy import THRESHOLDS
 
@@ -159,7 +161,12 @@ class CircuitAdmin(ListEditPages, ConfirmedForms, BoundedAdmin):
             self.admin_site.admin_view(self.decide_view),
             name="circuits_tenantcircuit_decide",
         )
-        return [decide, *super().get_urls()]
+        named = path(
+            "decide/<str:verb>/",
+            self.admin_site.admin_view(self.decide_named_view),
+            name="circuits_tenantcircuit_decide_named",
+        )
+        return [decide, named, *super().get_urls()]
 
     def decide_view(self, request: HttpRequest, circuit_id: int, verb: str) -> HttpResponse:
         """Asks, and does it, for one circuit."""
@@ -174,6 +181,30 @@ class CircuitAdmin(ListEditPages, ConfirmedForms, BoundedAdmin):
             return HttpResponseRedirect(self._way_back(request, circuit))
         return self._ask(request, DECISIONS[verb], [circuit], form, in_list=False)
 
+    def decide_named_view(self, request: HttpRequest, verb: str) -> HttpResponse:
+        """The same for the circuit of a tenant by its name: one that never failed has no row yet, nor a page."""
+        if verb not in WITHOUT_ROW:
+            raise Http404
+        if not self.has_view_permission(request) or not request.user.has_perm(DECISIONS[verb].permission):
+            raise PermissionDenied
+        circuit = self._named(request)
+        form = DECISIONS[verb].form(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            self._do(request, DECISIONS[verb], [circuit], form)
+            return HttpResponseRedirect(self._way_back(request, circuit))
+        return self._ask(request, DECISIONS[verb], [circuit], form, in_list=False)
+
+    def _named(self, request: HttpRequest) -> TenantCircuit:
+        """Raises `Http404` for what can be no circuit, and for tenants that do not exist for the user."""
+        try:
+            tenant_id, name = checked_key(request.GET.get("tenant", ""), request.GET.get("name", "").strip())
+        except InvalidName as error:
+            raise Http404("No circuit has such a name.") from error
+        if not may_see(request, tenant_id):
+            raise Http404("No circuit has such a name.")
+        found = self.get_queryset(request).filter(tenant_id=tenant_id, name=name).first()
+        return found or TenantCircuit(tenant_id=tenant_id, name=name)
+
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(STEER)
 
@@ -182,6 +213,8 @@ class CircuitAdmin(ListEditPages, ConfirmedForms, BoundedAdmin):
         return decision.verb != "set_thresholds" and request.user.has_perm(decision.permission)
 
     def _way_back(self, request: HttpRequest, circuit: TenantCircuit) -> str:
+        if not circuit.pk:
+            return way_back(request, otherwise=reverse("admin:circuits_tenantcircuit_changelist"))
         return way_back(request, otherwise=reverse("admin:circuits_tenantcircuit_change", args=[circuit.pk]))
 
     @admin.action(permissions=["steer"], description="Force open ...")
@@ -248,7 +281,10 @@ class CircuitAdmin(ListEditPages, ConfirmedForms, BoundedAdmin):
             done += 1
             if decision.at_once:
                 done_for_good(request, f"{decision.done}: {circuit}")
-            self.log_change(request, circuit, f"{decision.done}: {form.cleaned_data['reason']}")
+            # One that had no row has one now.
+            row = circuit if circuit.pk else self._named(request)
+            if row.pk:
+                self.log_change(request, row, f"{decision.done}: {form.cleaned_data['reason']}")
         if done:
             text = f"{decision.done}: {done} circuit{'' if done == 1 else 's'}."
             self.message_user(request, text, messages.SUCCESS)

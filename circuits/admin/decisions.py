@@ -87,3 +87,6 @@ DECISIONS: Mapping[str, Decision] = {
         ),
     )
 }
+
+WITHOUT_ROW = ("force_open", "force_closed")
+"""What can be decided about a circuit that never failed."""

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
-from circuits.admin.decisions import DECISIONS
+from circuits.admin.decisions import DECISIONS, WITHOUT_ROW
 from circuits.console import scope
 from circuits.console.back import PARAMETER
 from circuits.console.lists import ReadOnlyAdmin
@@ -124,6 +124,7 @@ def _figures(request: HttpRequest, state: TenantState) -> dict[str, Any]:
         "back": back,
         "circuits": [(each, told(each.policy), _decisions(each, may, back)) for each in state.circuits],
         "has_publish": any(each.name == PUBLISH for each in state.circuits),
+        "publish": _by_name(state.tenant_id, PUBLISH, may, back),
     }
 
 
@@ -139,6 +140,15 @@ def _decisions(circuit: CircuitRow, may: Rights, back: str) -> list[tuple[str, s
             f"{reverse('admin:circuits_tenantcircuit_decide', args=[circuit.id, verb])}?{urlencode({'back': back})}",
         )
         for verb in verbs
+    ]
+
+
+def _by_name(tenant_id: str, name: str, may: Rights, back: str) -> list[tuple[str, str]]:
+    """The same about a circuit that has no row yet."""
+    query = urlencode({"tenant": tenant_id, "name": name, PARAMETER: back})
+    return [
+        (DECISIONS[verb].title, f"{reverse('admin:circuits_tenantcircuit_decide_named', args=[verb])}?{query}")
+        for verb in (WITHOUT_ROW if may.steer else ())
     ]
 
 

@@ -90,6 +90,9 @@ PAGES: dict[str, Where] = {
     "open circuit": _of_circuit,
     "force open": lambda: _of_circuit("force_open"),
     "reset": lambda: _of_circuit("reset"),
+    "force one that never failed": lambda: (
+        f"{reverse('admin:circuits_tenantcircuit_decide_named', args=['force_open'])}?tenant={scene.NOISY}&name=new"
+    ),
     "new circuit": lambda: reverse("admin:circuits_tenantcircuit_add"),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from circuits.admin.decisions import DECISIONS as CIRCUIT_DECISIONS
+from circuits.admin.decisions import WITHOUT_ROW
 from circuits.policy import THRESHOLDS
 from outbox.admin.decisions import DECISIONS as EVENT_DECISIONS
 from outbox.operations.jobs.states import OPERATORS
@@ -48,6 +49,7 @@ VERBS: Mapping[str, tuple[str, ...]] = {
     "outbox_job_move": tuple(each.value for each in OPERATORS),
     "outbox_policy_decide": ("pause", "resume"),
     "circuits_tenantcircuit_decide": tuple(CIRCUIT_DECISIONS),
+    "circuits_tenantcircuit_decide_named": WITHOUT_ROW,
     "app_list": ("outbox", "circuits", "somabrain", "auth", "django_q"),
 }
 """What may stand in an address beside what names a row. A rule's name is that of the address, with this behind it."""
@@ -128,7 +130,11 @@ def _circuit_decisions() -> Iterator[tuple[str, Rule]]:
     for verb, decision in CIRCUIT_DECISIONS.items():
         extra = {"failure_threshold": "9"} if verb == "set_thresholds" else {}
         write = Write(form=lambda rows, extra=extra: {**WHY, **extra})  # type: ignore[misc]
-        yield f"circuits_tenantcircuit_decide:{verb}", Rule(see=(SEE_CIRCUITS, decision.permission), writes=(write,))
+        see = (SEE_CIRCUITS, decision.permission)
+        yield f"circuits_tenantcircuit_decide:{verb}", Rule(see=see, writes=(write,))
+        if verb in WITHOUT_ROW:
+            named: Form = lambda rows: {"tenant": rows.tenant, "name": "publish"}  # noqa: E731
+            yield f"circuits_tenantcircuit_decide_named:{verb}", Rule(see=see, asked=(named,), writes=(write,))
 
 
 def _circuit_list() -> Iterator[Write]:

@@ -6,6 +6,7 @@ import html
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -17,7 +18,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from circuits.admin import circuit as circuit_admin
 from circuits.errors import StoreUnavailable
-from circuits.models import CircuitTransition, TenantCircuit
+from circuits.models import CircuitTransition, StaffTenantScope, TenantCircuit
 from circuits.policy import THRESHOLDS
 from circuits.process import process
 from tests.support.confirming import confirm, hidden
@@ -203,6 +204,52 @@ def test_what_is_forced_may_end_by_itself_but_not_in_the_past(staff: Client) -> 
     until = TenantCircuit.objects.get().override_until
     assert until is not None
     assert abs(until - later) < timedelta(minutes=1)
+
+
+def named(verb: str, tenant: str = "acme", name: str = "publish", **more: str) -> str:
+    return f"{LIST}decide/{verb}/?{urlencode({'tenant': tenant, 'name': name, **more})}"
+
+
+@pytest.mark.parametrize(("verb", "state"), [("force_open", "forced_open"), ("force_closed", "forced_closed")])
+def test_a_circuit_that_never_failed_is_forced_by_its_name(staff: Client, verb: str, state: str) -> None:
+    address = named(verb, back="/admin/?span=1h")
+    asked = staff.get(address).text
+    assert "acme publish: never failed" in asked
+    assert "This field is required" in staff.post(address, {"reason": " "}).text
+    assert not TenantCircuit.objects.exists()
+    assert staff.post(address, {"reason": "maintenance"})["Location"] == "/admin/?span=1h"
+    circuit = TenantCircuit.objects.get()
+    assert (circuit.tenant_id, circuit.name, circuit.override) == ("acme", "publish", state)
+    transition = CircuitTransition.objects.get()
+    assert (transition.by, transition.reason) == ("ann", "maintenance")
+    assert LogEntry.objects.get().object_id == str(circuit.pk)
+    assert f'href="{page(circuit)}">acme publish</a>' in staff.get(address).text
+    assert staff.post(named(verb), {"reason": "again"})["Location"] == page(circuit)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [named("force_open", "a:b"), named("force_open", name=""), named("force_open", name="a b"), named("reset"),
+     named("automatic"), named("set_thresholds"), f"{LIST}decide/force_open/"],
+)  # fmt: skip
+def test_what_can_be_no_circuit_is_not_found(staff: Client, address: str) -> None:
+    assert staff.get(address).status_code == staff.post(address, {"reason": "x"}).status_code == 404
+    assert not TenantCircuit.objects.exists()
+
+
+def test_of_other_tenants_no_circuit_is_forced_by_its_name(client: Client) -> None:
+    eve = User.objects.create_user("eve", is_staff=True)
+    rights = ("view_tenantcircuit", "steer_tenantcircuit")
+    eve.user_permissions.set(Permission.objects.filter(codename__in=rights))
+    StaffTenantScope.objects.create(user=eve, tenant_id="acme")
+    client.force_login(eve)
+    for tenant in ("globex", "*"):
+        assert client.get(named("force_open", tenant)).status_code == 404
+        assert client.post(named("force_open", tenant), {"reason": "x"}).status_code == 404
+    assert not TenantCircuit.objects.exists()
+    assert client.get(named("force_open")).status_code == 200
+    eve.user_permissions.remove(Permission.objects.get(codename="steer_tenantcircuit"))
+    assert client.post(named("force_open"), {"reason": "x"}).status_code == 403
 
 
 def test_several_circuits_are_decided_about_at_once(staff: Client) -> None:

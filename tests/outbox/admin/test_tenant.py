@@ -101,6 +101,21 @@ def test_thresholds_that_are_saved_lead_back_to_the_page(staff: Client) -> None:
     assert confirm(staff, html.unescape(link), fields)["Location"] == f"{PAGE}?span=1h"
 
 
+def test_circuits_that_never_failed_can_be_forced(client: Client) -> None:
+    staff = sign_in(client, people.operator())
+    page = staff.get(PAGE).text
+    links = re.findall(r'href="([^"]+)" aria-label="Force (?:open|closed): publish"', page)
+    back = html.escape(f"{PAGE}?span=1h")
+    for link in links:
+        assert f'name="back" value="{back}"' in staff.get(html.unescape(link)).text
+    assert len(links) == len(re.findall(r'aria-label="Force', staff.get(FIGURES).text)) == 2
+    assert 'id="force-name"' in page
+    TenantCircuit.objects.create(tenant_id="acme", name="publish")
+    assert "decide/force_open/?tenant=acme&amp;name=publish" not in staff.get(PAGE).text
+    viewer = sign_in(client, people.viewer())
+    assert "Force " not in viewer.get(PAGE).text
+
+
 def test_circuits_say_what_holds_and_what_moved_them(staff: Client) -> None:
     circuit = TenantCircuit.objects.create(
         tenant_id="acme", name="publish", state="open", open_until=timezone.now() + timedelta(minutes=5), trips=2
@@ -117,7 +132,7 @@ def test_circuits_say_what_holds_and_what_moved_them(staff: Client) -> None:
     page = staff.get(PAGE).text
     assert "by ann: it is well" in page
     assert "decide/automatic/" in page
-    assert "decide/force_open/" not in page
+    assert f"{circuit.pk}/decide/force_open/" not in page
 
 
 def test_failures_are_grouped_and_lead_to_their_events(staff: Client) -> None:
