@@ -31,8 +31,9 @@ class AttemptChangeList(ChangeList):
         # An event that is named has few attempts.
         if tenants is None or self.query:
             return rows
-        self.latest = latest_attempts(tenants=tenants, limit=MOST_LISTED, using=rows.db)
-        return rows.filter(pk__in=self.latest.ids).defer("message")
+        # One more than are listed: whether there are more is seen by it.
+        self.latest = latest_attempts(tenants=tenants, limit=MOST_LISTED + 1, using=rows.db)
+        return rows.filter(pk__in=self.latest.ids[:MOST_LISTED]).defer("message")
 
     def get_results(self, request: HttpRequest) -> None:
         """What was found is read once, and not counted before."""
@@ -41,6 +42,7 @@ class AttemptChangeList(ChangeList):
             return
         with quick(self.queryset.db):
             self.paginator = Paginator(list(self.queryset), self.list_per_page)
+        self.paginator.is_cut = len(self.latest.ids) > MOST_LISTED
         self.result_list = self.paginator.get_page(self.page_num).object_list
         self.result_count = self.paginator.count
         self.full_result_count = None

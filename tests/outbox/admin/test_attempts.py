@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from outbox.admin import attempt as attempt_admin
 from outbox.models import OutboxAttempt
 from outbox.operations import attempts
 from tests.outbox.admin import people
@@ -90,3 +91,17 @@ def test_whoever_sees_no_events_is_led_to_none(client: Client) -> None:
     page = client.get(f"{LIST}{pk}/change/").text
     assert "/admin/outbox/outboxevent/" not in page
     assert f">{OutboxAttempt.objects.get().event_id}<" in page
+
+
+def test_ones_own_list_says_where_it_ends(otto: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt_admin, "MOST_LISTED", 2)
+    first, second = attempt(), attempt()
+    page = " ".join(otto.get(LIST).text.split())
+    assert "2 outbox attempts" in page
+    assert "The list ends" not in page
+    third = attempt()
+    assert listed(otto) == [third, second]
+    page = " ".join(otto.get(LIST).text.split())
+    assert "2+ outbox attempts" in page
+    assert "The list ends after 2. The search leads to what stands behind." in page
+    assert listed(otto, q=str(OutboxAttempt.objects.get(pk=first).event_id)) == [first]
