@@ -1,8 +1,8 @@
 """Counts what waits, tenant by tenant, for everybody: whichever process gets the claim does it, and then the next one.
 
-Index entries are read in chunks of some milliseconds, each a statement and a snapshot of its own with a time limit, and
-three times as long is rested in between. So a count may take seconds, nobody waits for it, and its figures are not of one
-moment.
+Index entries are read in chunks of some milliseconds, each a statement and a snapshot of its own with a time limit,
+and three times as long is rested in between. So a count may take seconds, nobody waits for it, and its figures are
+not of one moment.
 """
 
 from __future__ import annotations

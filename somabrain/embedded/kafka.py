@@ -82,7 +82,11 @@ class KafkaBroker:
         self._write_configuration()
         if not (self.data_dir / "data" / "meta.properties").exists():
             self._format()
-        self._program = Leashed(_java(*_BROKER, program="kafka.Kafka", arguments=[self._configuration]), log=self.log, environment=os.environ)
+        self._program = Leashed(
+            _java(*_BROKER, program="kafka.Kafka", arguments=[self._configuration]),
+            log=self.log,
+            environment=os.environ,
+        )
         try:
             self._wait_until_it_answers(self._program)
         except BaseException:
