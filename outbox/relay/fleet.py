@@ -10,8 +10,10 @@ from typing import Any
 class Fleet:
     """What the last renewal said of all relays together."""
 
-    others: int = 0
-    """Lanes that other relays hold."""
+    leased: int = 0
+    """Lanes held by all."""
+    backlogged: int = 0
+    """Those of them that have more than a round takes."""
     waiting: int = 0
     least_virtual_time: float | None = None
     relays: int = 1
@@ -23,12 +25,13 @@ class Fleet:
     @classmethod
     def of(cls, found: tuple[Any, ...]) -> Fleet:
         """From the row of fleet.sql."""
-        others, waiting, least, _, relays, others_level, everyone = found
+        leased, backlogged, waiting, least, _, relays, others, everyone = found
         return cls(
-            others=others,
+            leased=leased,
+            backlogged=backlogged,
             waiting=waiting,
             least_virtual_time=least,
             relays=max(1, relays),
-            others_level=others_level,
+            others_level=others,
             everyone=everyone,
         )

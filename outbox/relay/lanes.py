@@ -49,6 +49,7 @@ class Lane:
         "claimed_at",
         "constant_headers",
         "cost",
+        "counted",
         "cursor",
         "cursor_id",
         "deadline",
@@ -79,6 +80,7 @@ class Lane:
         "settled_to",
         "settles",
         "settling",
+        "shared",
         "spans",
         "suspect_until",
         "tenant",
@@ -124,6 +126,10 @@ class Lane:
         self.capped = False
         self.in_round = False
         self.leaving = False
+        self.shared = False
+        """Whether it leaves because other relays hold too few."""
+        self.counted = True
+        """Whether it was backlogged at the last renewal."""
         self.topic_wait: str | None = None
         self.blocked = False
         self.block_changes = 0
@@ -265,7 +271,7 @@ class Lane:
     @property
     def backlogged(self) -> bool:
         """It has more than one round takes, and nothing of its own keeps it back: a measure of who is least served."""
-        return not self.idle and not self.isolated and self.topic_wait is None
+        return self.predicted > 1 and not self.idle and not self.isolated and self.topic_wait is None
 
     def wake(self, now: float) -> None:
         self.woken, self.told_at = True, now

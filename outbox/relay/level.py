@@ -10,9 +10,9 @@ PACE_SECONDS = 0.5
 """Over how long a pace is measured, at least."""
 STALE_SECONDS = 1.0
 """Without a backlog for so long, a relay stands nowhere."""
-MOST_SHIFT = 0.8
+MOST_SHIFT = 0.5
 """No relay's part is larger or smaller than an equal one by more than this."""
-SHIFT_PER_SECOND = 0.5
+SHIFT_PER_SECOND = 0.3
 """How much its part grows for every second that it is ahead by."""
 
 
@@ -21,20 +21,25 @@ class Level:
 
     def __init__(self) -> None:
         self.pace = 0.0
-        """Units of virtual time per second."""
+        """Units of virtual time per second by which each backlogged lane is served, on average."""
         self._value = 0.0
         self._at = float("-inf")
+        self._served = 0.0
         self._base = (0.0, 0.0)
 
-    def note(self, value: float, now: float) -> None:
-        """After a round with backlogged lanes."""
+    def note(self, value: float, now: float, *, served: float) -> None:
+        """After a round: where its backlogged lanes stand, on average, and by how much it has served them.
+
+        The pace follows from that and not from the level, which jumps when lanes come and go.
+        """
+        self._served += served
         if now - self._at > STALE_SECONDS:
-            self._base, self.pace = (value, now), 0.0
+            self._base, self.pace = (self._served, now), 0.0
         self._value, self._at = value, now
         before, at = self._base
         if now - at >= PACE_SECONDS:
-            self.pace = max(0.0, (value - before) / (now - at))
-            self._base = (value, now)
+            self.pace = (self._served - before) / (now - at)
+            self._base = (self._served, now)
 
     def value(self, now: float) -> float | None:
         """Carried on to now. None: there is no backlog."""

@@ -145,11 +145,11 @@ class Relay:
         self.steering.pipeline.begin_round()
         self._early = budget // EARLY_PART
         self._tenure.virtual_now = part.virtual_now
-        if part.level is not None:
-            self._tenure.level.note(part.level, now)
+        before = sum(lane.virtual_time for lane in part.lanes)
         self._publisher.start_round(events=room)
         overdue = self._senders.outstanding
         events = self._publish(part, now)
+        self._tenure.note_served(sum(lane.virtual_time for lane in part.lanes) - before, now)
         self._collect(overdue, until=now + self._pace.round_seconds(now))
         self._await_settle()
         self.steering.submit(self._outcomes)
@@ -167,7 +167,7 @@ class Relay:
             virtual_now=self._tenure.virtual_now,
             now=now,
             now_us=self._lookout.db_now(now),
-            ceiling=self._tenure.ceiling,
+            ceiling=self._tenure.ceiling(now),
         )
 
     def _publish(self, part: Plan, now: float) -> int:
@@ -268,7 +268,7 @@ class Relay:
 
     def _express(self, now: float) -> None:
         self.steering.hear(now)
-        self.steering.claim(now, limit=self._settings.max_lanes)
+        self.steering.claim(now, beyond=True)
         woken = [lane for lane in self._tenure.lanes.values() if self._has_just_woken(lane)][:EXPRESS_LANES]
         part = self._plan(woken, len(woken) * self._settings.quantum, now)
         if part.lanes:
@@ -296,7 +296,7 @@ class Relay:
 
     def _is_empty(self) -> bool:
         """Nothing under way, and a search that began after the last work has found nothing."""
-        if self.steering.busy or self._tenure.candidates or self.steering.settling:
+        if self.steering.busy or self._tenure.candidates.at or self.steering.settling:
             return False
         searched = self.steering.searched
         if searched is not None and searched > self._active_at:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean
 
 from outbox.relay.fairness import MOST_CREDIT, PAGE_BYTES, Claim, shares
 from outbox.relay.lanes import UNLIMITED, Lane
@@ -19,8 +18,6 @@ class Plan:
     quotas: list[int]
     virtual_now: float
     """The least virtual time that took part: where a lane starts that wakes up now."""
-    level: float | None = None
-    """The mean of lanes that have a backlog."""
 
 
 def plan(
@@ -34,8 +31,11 @@ def plan(
     now_us: int,
     ceiling: float = UNLIMITED,
 ) -> Plan:
-    """A round of about `budget` events, shared by start-time fair queuing among lanes below the ceiling."""
-    ready = [lane for lane in lanes if _is_ready(lane, now) and lane.virtual_time <= ceiling]
+    """A round of about `budget` events, shared by start-time fair queuing among lanes below the ceiling.
+
+    Those without a backlog run ahead of nobody, and are above it only because they come from another relay.
+    """
+    ready = [lane for lane in lanes if _is_ready(lane, now) and (lane.idle or lane.virtual_time <= ceiling)]
     allowed = [(lane, _allowance(lane, now, now_us)) for lane in ready]
     part = [(lane, most) for lane, most in allowed if most >= 1]
     if not part:
@@ -48,7 +48,7 @@ def plan(
     claims = [Claim(lane.virtual_time, lane.weight, lane.cost, min(most, lane.predicted)) for lane, most in part]
     counts = shares(claims, budget=budget, quantum=quantum)
     taking, quotas = _quotas(part, counts, quantum=quantum, most_bytes=most_bytes)
-    return Plan(taking, quotas, virtual_now, fmean(backlogged) if backlogged else None)
+    return Plan(taking, quotas, virtual_now)
 
 
 def _is_ready(lane: Lane, now: float) -> bool:

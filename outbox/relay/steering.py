@@ -33,6 +33,8 @@ PROBE_SECONDS = 60.0
 """How long a lane under probe uses the producer of lanes under suspicion, at most."""
 CLAIM_SECONDS = 0.003
 """Claims are not made more often than this."""
+PATIENCE_SECONDS = 0.05
+"""How long candidates wait for another relay, when this one has its part."""
 SHARED_PAUSE_SECONDS = 0.5
 """How long a relay with more than its share leaves a lane to the others before it asks again."""
 
@@ -98,7 +100,7 @@ class Steering:
 
     def _policy_changed(self) -> None:
         self._renew_at = 0.0
-        self.tenure.ask_again()
+        self.tenure.candidates.ask_again()
         self.watcher.scan_now.set()
 
     def _circuit_changed(self, payload: str) -> None:
@@ -151,21 +153,21 @@ class Steering:
             elif lane.circuit.probe is Probe.WANTED and lane.clean:
                 lane.circuit.probe = Probe.ASKED
                 self.desk.ask(tenant=lane.tenant, token=lane.token)
-        self.claim(now, limit=self.tenure.target)
+        self.claim(now)
 
-    def claim(self, now: float, *, limit: int) -> None:
-        """Asks for lanes of candidates, up to `limit` held in all."""
-        self.tenure.take_heard(now)
-        free = self._free(limit)
-        if free <= 0 or not self.tenure.candidates or now - self.claimed_at < CLAIM_SECONDS:
+    def claim(self, now: float, *, beyond: bool = False) -> None:
+        """Asks for lanes of candidates, as many as it has room for; `beyond` its part if need be."""
+        self.tenure.candidates.take_heard(now)
+        if not self.tenure.candidates.at or now - self.claimed_at < CLAIM_SECONDS:
             return
-        names = self.tenure.due(now)
+        free, asked_since = self.tenure.free(beyond=beyond), now
+        if free <= 0:
+            # Nobody else has taken them: the others' count of lanes may be as old as ours.
+            free, asked_since = self.tenure.free(beyond=True), now - PATIENCE_SECONDS
+        names = self.tenure.candidates.due(asked_since) if free > 0 else []
         if names:
             self.claimed_at = now
             self.tenure.claim(names, limit=free, now=now)
-
-    def _free(self, limit: int) -> int:
-        return limit - sum(not lane.leaving for lane in self.tenure.lanes.values())
 
     def leave_all(self) -> None:
         """Every lane is given back as soon as it has nothing under way."""
@@ -188,9 +190,9 @@ class Steering:
 
     def next_duty(self, now: float) -> float:
         """Seconds until something is due here."""
-        due = self._renew_at
-        if self._free(self.tenure.target) > 0:
-            due = min(due, self.tenure.next_due())
+        due, patience = self._renew_at, 0.0 if self.tenure.free() > 0 else PATIENCE_SECONDS
+        if self.tenure.free(beyond=True) > 0:
+            due = min(due, self.tenure.candidates.next_due() + patience)
         return max(CLAIM_SECONDS, due - now)
 
     # settling
@@ -272,9 +274,9 @@ class Steering:
                 continue
             again_at = None
             rest = self.tenure.rest(lane, now)
-            if lane.woken:
+            if lane.woken and not lane.shared:
                 again_at = now + rest
-            elif state.has_work:
+            elif lane.woken or state.has_work:
                 again_at = now + max(rest, SHARED_PAUSE_SECONDS if self.tenure.fleet.relays > 1 else 0.0)
             self.busy.pop(lane.tenant, None)
             self.tenure.forget(lane, now=now, again_at=again_at)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from math import ceil
+from statistics import fmean
 from typing import Any
 
 from outbox import conf, sql
+from outbox.relay.candidates import Candidates
 from outbox.relay.circuit import LaneCircuit
 from outbox.relay.fairness import MOST_CREDIT
 from outbox.relay.fleet import Fleet
@@ -16,9 +18,7 @@ from outbox.relay.level import Level
 from outbox.relay.session import Connection, query
 from outbox.relay.settle import LaneState, Renew
 
-MOST_CANDIDATES = 1_000
 RECENT_SECONDS = 300.0
-REFUSED_SECONDS = 0.2
 LONG_REST_SECONDS = 1.0
 """A lane that its rate keeps waiting for longer is given back meanwhile."""
 CAPPED_TENURES = 10
@@ -37,21 +37,18 @@ class Tenure:
         self.relay_id = relay_id
         self.settings = conf.get()
         self.lanes: dict[str, Lane] = {}
-        self.candidates: dict[str, float] = {}
-        """Tenant -> earliest time (monotonic) at which to ask for its lane."""
+        self.candidates = Candidates()
         self.level = Level()
         self.db_now = db_now
         found = query(connection, sql.load("fleet"), {"owner": relay_id})[0]
         self.fleet = Fleet.of(found)
-        least, most = found[2], found[3]
+        least, most = found[3], found[4]
         self.virtual_now: float = most or 0.0 if least is None else least
         self._rows: set[str] = set()
         self._recent: dict[str, float] = {}
-        self._refused: dict[str, float] = {}
-        self._heard: dict[str, float] = {}
-        """What was offered within the time of a refusal -> the end of that time."""
-        self._heard_due = UNLIMITED
         self._shift = 0.0
+        self._fleet_at = 0.0
+        self._fleet_grew_at = float("-inf")
 
     # candidates
 
@@ -60,68 +57,58 @@ class Tenure:
         for tenant in tenants:
             lane = self.lanes.get(tenant)
             if lane is None:
-                until = self._refused.get(tenant, 0.0)
-                if until <= now:
-                    self.candidates.setdefault(tenant, now)
-                else:
-                    self._heard.setdefault(tenant, until)
-                    self._heard_due = min(self._heard_due, until)
+                self.candidates.add(tenant, now=now)
             elif lane.leaving:
                 # Honoured after the release, or the wake-up would be lost until the next scan.
                 lane.woken = True
 
-    def ask_again(self) -> None:
-        """A policy has changed: what was refused may be granted now."""
-        self._refused.clear()
-        self._heard = dict.fromkeys(self._heard, 0.0)
-        self._heard_due = 0.0
-
-    def take_heard(self, now: float) -> None:
-        """What was refused a while ago and offered since is a candidate again: its holder may have given it back."""
-        if now < self._heard_due:
-            return
-        over = [tenant for tenant, until in self._heard.items() if until <= now]
-        for tenant in over:
-            del self._heard[tenant]
-        self._heard_due = min(self._heard.values(), default=UNLIMITED)
-        self.offer(over, now=now)
-
-    def next_due(self) -> float:
-        """When the next candidate is to be asked for; monotonic seconds."""
-        return min([self._heard_due, *self.candidates.values()])
-
-    def due(self, now: float) -> list[str]:
-        """Candidates to ask for, the longest known first."""
-        names = [tenant for tenant, at in self.candidates.items() if at <= now]
-        return names[:MOST_CANDIDATES]
-
     def known(self) -> list[str]:
         """Names the scan need not look for; called from the watcher's thread."""
-        return list({*list(self.lanes), *list(self.candidates), *list(self._recent)})
+        return list({*list(self.lanes), *list(self.candidates.at), *list(self._recent)})
 
     # claim
 
     @property
     def _waiting(self) -> int:
         """Lanes with work that nobody holds, as far as is known. Some of the candidates may be others' all the same."""
-        return max(self.fleet.waiting, len(self.candidates))
+        return max(self.fleet.waiting, len(self.candidates.at))
 
     @property
     def target(self) -> int:
-        """Lanes this relay should hold: its part of those with work."""
-        lanes = self.fleet.others + len(self.lanes) + self._waiting
-        equal = lanes / max(1, self.fleet.relays)
-        return max(1, min(self.settings.max_lanes, ceil(equal * (1 + self._shift))))
+        """Lanes this relay should hold: its part of all.
+
+        As of the last renewal: counted with what it holds at this moment, its part would follow what it does.
+        """
+        return self._part(max(self.fleet.leased, len(self.lanes)) + self._waiting)
 
     @property
-    def ceiling(self) -> float:
-        """How far a lane may get in virtual time. A relay that has just come does not run ahead with its first lanes,
-        while the others are about to give it more.
+    def target_backlogged(self) -> int:
+        """Lanes with a backlog that it should hold: fewer or more than an equal part if it is slower or faster."""
+        return self._part(max(self.fleet.backlogged, self._backlogged()) + self.fleet.waiting, shift=self._shift)
+
+    def _part(self, lanes: int, *, shift: float = 0.0) -> int:
+        equal = lanes / max(1, self.fleet.relays)
+        return max(1, min(self.settings.max_lanes, ceil(equal * (1 + shift))))
+
+    def _backlogged(self) -> int:
+        return sum(_has_more(lane) and not lane.leaving for lane in self.lanes.values())
+
+    def free(self, *, beyond: bool = False) -> int:
+        """For how many more lanes it has room: of all, or of those with a backlog; `beyond` its part if need be."""
+        held = sum(not lane.leaving for lane in self.lanes.values())
+        if beyond:
+            return self.settings.max_lanes - held
+        room = max(self.target - held, self.target_backlogged - self._backlogged())
+        return min(room, self.settings.max_lanes - held)
+
+    def ceiling(self, now: float) -> float:
+        """How far a lane may get in virtual time. A relay that has just come, or that has finished with most of its
+        lanes, does not run ahead with the few it has, while the others are about to give it more.
         """
         least = self.fleet.least_virtual_time
-        if self.fleet.relays < 2 or least is None or 2 * len(self.lanes) >= self.target:
+        if self.fleet.relays < 2 or least is None or 2 * self._backlogged() >= self.target_backlogged:
             return UNLIMITED
-        return least + self._leeway()
+        return least + self._leeway() + self._unknown(now)
 
     def claim(self, names: list[str], *, limit: int, now: float) -> list[Lane]:
         """Asks for the lanes of `names`; those not granted are asked for again later."""
@@ -136,15 +123,11 @@ class Tenure:
         }
         claimed = [self._held(row, now) for row in query(self.connection, sql.load("claim"), params)]
         for lane in claimed:
-            self.candidates.pop(lane.tenant, None)
-        refused = [name for name in names if name in self.candidates]
+            self.candidates.at.pop(lane.tenant, None)
         if len(claimed) < limit:
-            # Held by another relay, paused or above its rate. For a moment commits of theirs are only taken note of, or
-            # a busy tenant that is paused would cost a claim each.
-            for name in refused:
-                del self.candidates[name]
-                self._refused[name] = now + REFUSED_SECONDS
-                self._rows.discard(name)
+            refused = [name for name in names if name in self.candidates.at]
+            self.candidates.refuse(refused, now=now)
+            self._rows.difference_update(refused)
         return claimed
 
     def _create_rows(self, names: list[str]) -> None:
@@ -177,11 +160,11 @@ class Tenure:
     def renewal(self, now: float) -> Renew:
         lanes = [lane for lane in self.lanes.values() if not lane.leaving]
         self._recent = {name: at for name, at in self._recent.items() if now - at < RECENT_SECONDS}
-        self._refused = {name: until for name, until in self._refused.items() if until > now}
+        self.candidates.forget_old(now)
         for lane in lanes:
-            lane.floor_given = lane.floor
+            lane.floor_given, lane.counted = lane.floor, lane.backlogged
         return Renew(
-            lanes=[self.state(lane, floor=lane.floor_given, has_work=lane.backlogged) for lane in lanes],
+            lanes=[self.state(lane, floor=lane.floor_given, has_work=lane.counted) for lane in lanes],
             lease=self.settings.lease_seconds,
             asked_at=now,
             block_changes={lane.tenant: lane.block_changes for lane in lanes},
@@ -199,7 +182,10 @@ class Tenure:
                 lost.append(lane)
                 continue
             self._take_over(lane, job, row)
-        self.fleet = Fleet.of(job.fleet)
+        fleet = Fleet.of(job.fleet)
+        if fleet.relays > self.fleet.relays:
+            self._fleet_grew_at = now
+        self.fleet, self._fleet_at = fleet, now
         if self.fleet.everyone == FORCED_OPEN:
             for lane in self.lanes.values():
                 lane.circuit.barred = True
@@ -223,6 +209,12 @@ class Tenure:
         if probing and lane.circuit.closed:
             # Its probes were what it was under suspicion for, and nobody asks for leave any more.
             lane.suspect_until = 0.0
+
+    def note_served(self, served: float, now: float) -> None:
+        """A round has moved lanes on by so much virtual time in all. Lanes that wait for reports count as well."""
+        backlogged = [lane.virtual_time for lane in self.lanes.values() if lane.backlogged]
+        if backlogged:
+            self.level.note(fmean(backlogged), now, served=served / len(backlogged))
 
     # give back
 
@@ -253,22 +245,47 @@ class Tenure:
         return max(0.0, 1 / lane.rate + (lane.rate_clock - self.db_now(now)) / 1e6)
 
     def _make_room(self, held: list[Lane], now: float) -> None:
-        surplus = len(held) - self.target
-        # Another relay has just come: its first lanes would run far ahead of the others meanwhile.
-        at_once = surplus > len(held) * LARGE_SURPLUS
-        over_time = [lane for lane in held if at_once or now - lane.claimed_at > self._tenure_of(lane)]
-        waiting = self._waiting > 0
-        least = self.fleet.least_virtual_time
+        with_backlog = [lane for lane in held if _has_more(lane)]
+        dry = [lane for lane in held if not _has_more(lane)]
+        surplus = len(with_backlog) - self.target_backlogged
+        self._give_back(with_backlog, surplus, now)
+        surplus = len(held) - max(0, surplus) - self.target
+        # One that commits at the moment when it changes relays waits for that: a few more or less are not worth it.
+        if surplus > len(held) * LARGE_SURPLUS:
+            self._give_back(dry, surplus, now)
+        if self._waiting:
+            full, leeway = len(held) >= self.settings.max_lanes, self._leeway() + self._unknown(now)
+            for lane in held if full else with_backlog:
+                if self._is_over_time(lane, now) and (full or self._lead(lane) > leeway):
+                    lane.leaving = True
+
+    def _give_back(self, lanes: list[Lane], surplus: int, now: float) -> None:
+        """The most served of those whose tenure is over. Not only these if another relay has just come: its first lanes
+        would run far ahead of the others meanwhile.
+        """
+        at_once = now - self._fleet_grew_at < self.settings.renew_seconds
+        over_time = [lane for lane in lanes if at_once or self._is_over_time(lane, now)]
         over_time.sort(key=lambda lane: lane.virtual_time, reverse=True)
-        for place, lane in enumerate(over_time):
-            lead = 0.0 if least is None or lane.capped else lane.virtual_time - least
-            ahead = lead * lane.weight > self._leeway()
-            if place < surplus or (waiting and len(held) >= self.settings.max_lanes) or (waiting and ahead):
-                lane.leaving = True
+        for lane in over_time[: max(0, surplus)]:
+            lane.leaving = lane.shared = True
+
+    def _lead(self, lane: Lane) -> float:
+        """How far it is ahead of the least served one, in service."""
+        least = self.fleet.least_virtual_time
+        return 0.0 if least is None or lane.capped else (lane.virtual_time - least) * lane.weight
+
+    def _is_over_time(self, lane: Lane, now: float) -> bool:
+        return now - lane.claimed_at > self._tenure_of(lane)
 
     def _tenure_of(self, lane: Lane) -> float:
         """Longer where a limit is what holds it: while it is nobody's, it loses what the limit would let it."""
         return self.settings.tenure_seconds * (CAPPED_TENURES if lane.capped else 1)
+
+    def _unknown(self, now: float) -> float:
+        """How far the least served lane may have got since its holder wrote it down, if it is served as ours are."""
+        if self.level.value(now) is None:
+            return 0.0
+        return self.level.pace * (now - self._fleet_at + self.settings.renew_seconds)
 
     def _leeway(self) -> float:
         return float(AHEAD_QUANTA * self.settings.quantum)
@@ -290,4 +307,11 @@ class Tenure:
             del self.lanes[lane.tenant]
         self._recent[lane.tenant] = now
         if again_at is not None:
-            self.candidates.setdefault(lane.tenant, again_at)
+            self.candidates.at.setdefault(lane.tenant, again_at)
+
+
+def _has_more(lane: Lane) -> bool:
+    """A backlog that has lasted since all were counted; or one that its limit keeps back, though it is then no measure
+    of who is served least.
+    """
+    return (lane.counted and lane.backlogged) or lane.capped

@@ -1,10 +1,11 @@
--- What a relay must know of the others: lanes they hold, lanes that wait, the least served backlogged lane, relays alive,
--- and where the backlogged lanes of the others stand now in virtual time.
+-- What a relay must know of the others: lanes held by all, how many of these have a backlog, lanes that wait, the least
+-- served lane with one, relays alive, and where the backlogged lanes of the others stand now in virtual time.
 -- A lease that is over is nobody's, or the lanes of a relay that has died would count until they have work again.
 -- Tenants with limits of their own stay behind on purpose, and are no measure of who is least served.
 -- A paused tenant, one above its rate or one whose circuit is open waits for nobody, and under a pause of everything
 -- nobody does. Last comes the circuit of all tenants. A scalar subquery is asked only for lanes that would wait.
-SELECT count(*) FILTER (WHERE held.held AND l.owner <> %(owner)s),
+SELECT count(*) FILTER (WHERE held.held),
+       count(*) FILTER (WHERE held.held AND l.has_work),
        count(*) FILTER (WHERE NOT held.held AND waits.waits),
        min(l.virtual_time) FILTER (
            WHERE (held.held AND l.has_work OR NOT held.held AND waits.waits) AND p.rate IS NULL AND p.batch_quota IS NULL

@@ -30,6 +30,13 @@ _PAGES = {
     "circuits": "list of circuits.tenantcircuit",
     "circuit": "open circuit",
     "actions": "list of outbox.operatoraction",
+    "decide": "replay",
+    "jobs": "list of outbox.outboxjob",
+    "limits": "one circuits.stafftenantscope",
+    "policy": "one outbox.tenantpolicy",
+    "relays": "list of outbox.outboxrelay",
+    "reveal": "reveal",
+    "start": "start of a job",
 }
 
 
@@ -51,7 +58,16 @@ def test_a_picture_is_taken(
     width, height = _SIZES[size]
     page = open_page(ann, width=width, height=height, scheme=scheme)
     page.goto(PAGES[_PAGES[name]](), wait_until="networkidle")
-    page.screenshot(path=_DIRECTORY / f"console-{name}-{size}-{scheme}.png", animations="disabled", caret="hide")
+    page.screenshot(path=_DIRECTORY / _picture(name, size, scheme), animations="disabled", caret="hide")
+
+
+def pictures() -> list[str]:
+    """The names of all."""
+    return [_picture(name, size, scheme) for name in _PAGES for size in _SIZES for scheme in _SCHEMES]
+
+
+def _picture(name: str, size: str, scheme: str) -> str:
+    return f"console-{name}-{size}-{scheme}.png"
 
 
 def _enlarge() -> None:

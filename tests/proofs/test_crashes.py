@@ -130,7 +130,7 @@ def test_c3_a_relay_stopped_past_its_lease_changes_nothing_when_it_goes_on(stage
     began = time.monotonic()
     try:
         lanes = OutboxLane.objects.filter(owner__isnull=False).values_list("tenant_id", flat=True)
-        held = [f"lane {tenant} was taken over" for tenant in lanes]
+        held = [f"lane {tenant} was lost" for tenant in lanes]
         relay_id = OutboxRelay.objects.get(pid=frozen.pid).pk
         stage.start_relays(1)
         wait_until(lambda: not OutboxLane.objects.filter(owner=relay_id).exists())

@@ -224,8 +224,7 @@ class Database:
         return any(event.attempts for event in self.with_status("scheduled"))
 
     def _fleet(self, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        others = self.lane.owner is not None and self.lane.owner != params["owner"]
-        return [(int(others), 0, 0.0, 0.0, 1, None, None)]
+        return [(int(self.lane.owner is not None), 0, 0, 0.0, 0.0, 1, None, None)]
 
     def _renew(self, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         if not self._take_floor(params):

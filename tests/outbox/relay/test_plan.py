@@ -46,10 +46,9 @@ def test_lanes_above_the_ceiling_are_left_out() -> None:
     assert quotas(part) == {"low": 1_000}
 
 
-def test_the_level_is_that_of_lanes_with_a_backlog() -> None:
-    lanes = [lane("a", virtual_time=5.0), lane("b", virtual_time=7.0), lane("woken", idle=True)]
-    assert planned(lanes).level == 6.0
-    assert planned([lane("woken", idle=True)]).level is None
+def test_a_lane_without_a_backlog_is_never_above_it() -> None:
+    part = planned([lane("woken", virtual_time=6.0, idle=True, predicted=1)], ceiling=5.0)
+    assert list(quotas(part)) == ["woken"]
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:

@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from outbox.relay.lanes import Failure, Lane
 from outbox.relay.listen import Listener
 from outbox.relay.outcome import Outcomes
 from outbox.relay.session import Connection
-from outbox.relay.steering import CLAIM_SECONDS, SHARED_PAUSE_SECONDS, Steering
+from outbox.relay.steering import CLAIM_SECONDS, PATIENCE_SECONDS, SHARED_PAUSE_SECONDS, Steering
 from outbox.relay.watch import Found, Promoted, Stranded, Watcher
 from tests.outbox.relay.conftest import Tables, another_session, lane, lanes_locked
 from tests.support.waiting import wait_until
@@ -96,7 +97,7 @@ def acknowledge(steers: Steering, held: Lane, *ids: int) -> None:
 
 def test_tenants_that_were_found_are_candidates(steers: Steering) -> None:
     tell(steers, Found(["a", "b"], None), now=4.0)
-    assert steers.tenure.candidates == {"a": 4.0, "b": 4.0}
+    assert steers.tenure.candidates.at == {"a": 4.0, "b": 4.0}
 
 
 def test_a_search_that_found_nothing_is_remembered(steers: Steering) -> None:
@@ -116,7 +117,7 @@ def test_an_event_behind_sends_its_lane_back(
     held.hungry = False
     tell(steers, news({"held": 500, "other": 700}))
     assert (held.rewind_to, held.hungry) == (500, True)
-    assert list(steers.tenure.candidates) == ["other"]
+    assert list(steers.tenure.candidates.at) == ["other"]
 
 
 def test_a_commit_wakes_a_held_lane_and_makes_another_a_candidate(steers: Steering) -> None:
@@ -124,7 +125,7 @@ def test_a_commit_wakes_a_held_lane_and_makes_another_a_candidate(steers: Steeri
     held.hungry = held.woken = False
     notify(steers, "outbox_wake", "held,other")
     assert (held.hungry, held.woken) == (True, True)
-    assert list(steers.tenure.candidates) == ["other"]
+    assert list(steers.tenure.candidates.at) == ["other"]
 
 
 def test_commits_of_everyone_wake_all_lanes_and_start_a_search(steers: Steering) -> None:
@@ -196,27 +197,38 @@ def test_candidates_are_claimed_up_to_the_target(steers: Steering) -> None:
 
 def test_claims_are_not_made_all_the_time(steers: Steering) -> None:
     steers.tenure.offer(["a"], now=0.0)
-    steers.claim(1.0, limit=9)
+    steers.claim(1.0)
     steers.tenure.offer(["b"], now=0.0)
-    steers.claim(1.0 + CLAIM_SECONDS / 2, limit=9)
+    steers.claim(1.0 + CLAIM_SECONDS / 2)
     assert list(steers.tenure.lanes) == ["a"]
-    steers.claim(1.0 + CLAIM_SECONDS * 2, limit=9)
+    steers.claim(1.0 + CLAIM_SECONDS * 2)
     assert list(steers.tenure.lanes) == ["a", "b"]
 
 
 def test_a_full_relay_claims_nothing(steers: Steering) -> None:
+    steers.tenure.settings = replace(steers.tenure.settings, max_lanes=2)
     hold(steers, "a", "b")
     steers.tenure.offer(["c"], now=0.0)
-    steers.claim(1.0, limit=2)
-    assert "c" in steers.tenure.candidates
+    steers.claim(1.0, beyond=True)
+    assert "c" in steers.tenure.candidates.at
     steers.tenure.lanes["a"].leaving = True
-    steers.claim(1.0, limit=2)
+    steers.claim(1.0)
+    assert "c" in steers.tenure.lanes
+
+
+def test_woken_lanes_are_claimed_beyond_a_relays_part(steers: Steering) -> None:
+    hold(steers, "a", "b")
+    steers.tenure.fleet = Fleet(leased=2, backlogged=2, relays=2)
+    steers.tenure.offer(["c"], now=1.0)
+    steers.claim(1.0)
+    assert "c" in steers.tenure.candidates.at
+    steers.claim(1.0, beyond=True)
     assert "c" in steers.tenure.lanes
 
 
 def test_candidates_whose_time_has_not_come_are_not_asked_for(steers: Steering) -> None:
-    steers.tenure.candidates["a"] = 5.0
-    steers.claim(4.0, limit=9)
+    steers.tenure.candidates.at["a"] = 5.0
+    steers.claim(4.0)
     assert steers.tenure.lanes == {}
 
 
@@ -333,7 +345,7 @@ def test_a_lane_that_was_taken_over_is_dropped_with_everything_of_it(
     assert list(steers.tenure.lanes) == ["kept"]
     assert steers.busy == {}
     assert (steers.tally.lanes_lost, steers.tally.published) == (1, 1)
-    assert steers.tenure.candidates["lost"] > 10.0
+    assert steers.tenure.candidates.at["lost"] > 10.0
     assert not lost.may_fetch(0.0)
 
 
@@ -367,7 +379,7 @@ def test_a_dry_lane_is_given_back_and_not_asked_for_again(steers: Steering, outc
     until(steers, lambda: not steers.tenure.lanes, now=1.0)
     row = tables.lane()
     assert (row["owner"], row["has_work"]) == (None, False)
-    assert (steers.tenure.lanes, steers.tenure.candidates, steers.busy) == ({}, {}, {})
+    assert (steers.tenure.lanes, steers.tenure.candidates.at, steers.busy) == ({}, {}, {})
 
 
 def test_a_lane_that_was_never_fetched_can_be_given_back(steers: Steering, outcomes: Outcomes, tables: Tables) -> None:
@@ -390,11 +402,11 @@ def test_a_wake_up_while_a_lane_is_being_released_is_honoured_afterwards(
         leave(steers, held)
         steers.submit(outcomes)
         notify(steers, "outbox_wake", "acme", now=3.0)
-        assert steers.tenure.candidates == {}
+        assert steers.tenure.candidates.at == {}
         other.execute("COMMIT")
     until(steers, lambda: not steers.settling, now=4.0)
-    assert steers.tenure.candidates == {"acme": 4.0}
-    steers.claim(4.0, limit=9)
+    assert steers.tenure.candidates.at == {"acme": 4.0}
+    steers.claim(4.0)
     assert "acme" in steers.tenure.lanes
 
 
@@ -407,7 +419,7 @@ def test_a_lane_given_back_with_work_is_left_to_the_others_for_a_moment(
     steers.tenure.fleet = Fleet(relays=relays)
     leave(steers, held)
     settled(steers, outcomes, now=10.0)
-    assert steers.tenure.candidates == {"acme": 10.0 + pause}
+    assert steers.tenure.candidates.at == {"acme": 10.0 + pause}
 
 
 @pytest.mark.parametrize("woken", [True, False])
@@ -418,7 +430,7 @@ def test_a_lane_at_the_end_of_its_rate_is_asked_for_when_it_may_send_again(
     held.woken, held.rate, held.rate_clock = woken, 0.1, 0
     leave(steers, held)
     settled(steers, outcomes, now=0.0)
-    assert steers.tenure.candidates == {"acme": pytest.approx(10.0)}
+    assert steers.tenure.candidates.at == {"acme": pytest.approx(10.0)}
 
 
 def test_a_lane_with_reports_missing_is_given_back_after_them(
@@ -461,18 +473,44 @@ def test_all_lanes_are_given_back_at_the_end(steers: Steering, outcomes: Outcome
 def test_the_next_duty_is_a_renewal_or_a_candidate(steers: Steering) -> None:
     steers._renew_at = 10.0
     assert steers.next_duty(9.0) == pytest.approx(1.0)
-    steers.tenure.candidates["a"] = 9.5
+    steers.tenure.candidates.at["a"] = 9.5
     assert steers.next_duty(9.0) == pytest.approx(0.5)
     assert steers.next_duty(11.0) == CLAIM_SECONDS
 
 
 def test_candidates_that_find_no_place_do_not_keep_the_relay_awake(steers: Steering) -> None:
     steers._renew_at = 10.0
+    steers.tenure.settings = replace(steers.tenure.settings, max_lanes=1)
     hold(steers, "a")
-    steers.tenure.candidates["b"] = 0.0
-    steers.tenure.fleet = Fleet(relays=2)
-    assert steers.tenure.target == 1
+    steers.tenure.candidates.at["b"] = 0.0
     assert steers.next_duty(9.0) == pytest.approx(1.0)
+
+
+def test_candidates_are_left_to_other_relays_for_a_moment_only(steers: Steering) -> None:
+    """With its part this relay may take them all the same: the others' count of lanes may be as old as its own."""
+    steers._renew_at = 10.0
+    hold(steers, "a", "b")
+    steers.tenure.fleet = Fleet(leased=2, backlogged=2, relays=2)
+    steers.tenure.offer(["c"], now=9.0)
+    assert steers.next_duty(9.0) == pytest.approx(PATIENCE_SECONDS)
+    steers.claim(9.0 + PATIENCE_SECONDS * 0.9)
+    assert "c" not in steers.tenure.lanes
+    steers.claim(9.0 + PATIENCE_SECONDS)
+    assert "c" in steers.tenure.lanes
+
+
+@pytest.mark.parametrize(("shared", "again"), [(False, 5.0), (True, 5.0 + SHARED_PAUSE_SECONDS)])
+def test_a_lane_that_was_given_to_the_others_is_left_to_them_although_it_has_woken(
+    steers: Steering, outcomes: Outcomes, shared: bool, again: float
+) -> None:
+    (held,) = hold(steers, "acme")
+    steers.tenure.fleet = Fleet(leased=2, relays=2)
+    held.shared = shared
+    leave(steers, held)
+    steers.submit(outcomes)
+    held.woken = True
+    until(steers, lambda: not steers.settling, now=5.0)
+    assert steers.tenure.candidates.at == {"acme": again}
 
 
 # Beginning and end

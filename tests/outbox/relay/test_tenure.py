@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from outbox.relay.candidates import MOST, REFUSED_SECONDS
 from outbox.relay.circuit import Probe
 from outbox.relay.fairness import MOST_CREDIT
 from outbox.relay.fleet import Fleet
@@ -15,9 +16,7 @@ from outbox.relay.session import Connection, query
 from outbox.relay.tenure import (
     AHEAD_QUANTA,
     LONG_REST_SECONDS,
-    MOST_CANDIDATES,
     RECENT_SECONDS,
-    REFUSED_SECONDS,
     Tenure,
 )
 from tests.outbox.relay.conftest import Tables, another_session, is_leased_since, lane
@@ -64,20 +63,20 @@ def put_lane(tables: Tables, tenant: str = "acme", **columns: Any) -> None:
 
 def test_who_is_said_to_have_work_is_a_candidate_at_once(tenure: Tenure) -> None:
     tenure.offer(["a", "b"], now=5.0)
-    assert tenure.due(5.0) == ["a", "b"]
+    assert tenure.candidates.due(5.0) == ["a", "b"]
 
 
 def test_a_candidate_keeps_its_place_and_time(tenure: Tenure) -> None:
-    tenure.candidates = {"a": 7.0, "b": 5.0}
+    tenure.candidates.at = {"a": 7.0, "b": 5.0}
     tenure.offer(["b", "a"], now=6.0)
-    assert tenure.due(6.0) == ["b"]
-    assert tenure.due(7.0) == ["a", "b"]
+    assert tenure.candidates.due(6.0) == ["b"]
+    assert tenure.candidates.due(7.0) == ["a", "b"]
 
 
 def test_a_lane_that_is_held_is_no_candidate(tenure: Tenure) -> None:
     tenure.lanes["a"] = lane("a", woken=False)
     tenure.offer(["a"], now=0.0)
-    assert tenure.candidates == {}
+    assert tenure.candidates.at == {}
     assert not tenure.lanes["a"].woken
 
 
@@ -88,16 +87,16 @@ def test_a_wake_up_of_a_lane_that_is_being_released_is_kept(tenure: Tenure) -> N
 
 
 def test_a_claim_names_a_thousand_candidates_at_most(tenure: Tenure) -> None:
-    tenure.offer([f"tenant-{n}" for n in range(MOST_CANDIDATES + 5)], now=0.0)
-    assert len(tenure.due(0.0)) == MOST_CANDIDATES
+    tenure.offer([f"tenant-{n}" for n in range(MOST + 5)], now=0.0)
+    assert len(tenure.candidates.due(0.0)) == MOST
 
 
 def test_everyone_is_asked_for_in_the_end_however_many_there_are(session: Connection, tables: Tables) -> None:
     tenure = make_tenure(session)
-    names = [f"tenant-{n:05}" for n in range(3 * MOST_CANDIDATES)]
+    names = [f"tenant-{n:05}" for n in range(3 * MOST)]
     tenure.offer(names, now=0.0)
     for _ in range(30):
-        claimed = tenure.claim(tenure.due(0.0), limit=100, now=0.0)
+        claimed = tenure.claim(tenure.candidates.due(0.0), limit=100, now=0.0)
         for each in claimed:
             tenure.forget(each, now=0.0, again_at=0.0)
         tables.execute(
@@ -118,7 +117,7 @@ def test_a_claimed_lane_has_an_owner_a_new_token_and_an_expiry(tenure: Tenure, t
     assert (row["owner"], row["token"]) == (ME, 8)
     assert is_leased_since(tables, before)
     assert tenure.lanes["acme"].token == 8
-    assert tenure.candidates == {}
+    assert tenure.candidates.at == {}
 
 
 def test_the_first_claim_of_a_tenant_makes_its_row_and_starts_at_the_beginning(tenure: Tenure, tables: Tables) -> None:
@@ -146,7 +145,7 @@ def test_the_least_served_lanes_are_granted_first(tenure: Tenure, tables: Tables
     for name, virtual_time in (("a", 30.0), ("b", 10.0), ("c", 20.0)):
         put_lane(tables, name, virtual_time=virtual_time, has_work=True)
     assert claim(tenure, "a", "b", "c", limit=2) == ["b", "c"]
-    assert list(tenure.candidates) == ["a"]
+    assert list(tenure.candidates.at) == ["a"]
 
 
 def test_a_lane_that_somebody_is_claiming_is_passed_over(tenure: Tenure, tables: Tables) -> None:
@@ -224,36 +223,36 @@ def test_who_is_refused_is_left_alone_for_a_moment(tenure: Tenure, tables: Table
     tables.policy("a", paused=True)
     assert claim(tenure, "a") == []
     tenure.offer(["a"], now=REFUSED_SECONDS / 2)
-    assert tenure.candidates == {}
+    assert tenure.candidates.at == {}
     tenure.offer(["a"], now=REFUSED_SECONDS)
-    assert tenure.candidates
+    assert tenure.candidates.at
 
 
 def test_what_was_offered_in_that_moment_is_asked_for_after_it(tenure: Tenure, tables: Tables) -> None:
     """Or who was given back meanwhile, and committed, would wait for the next search."""
     tables.policy("a", paused=True)
     claim(tenure, "a")
-    assert tenure.next_due() == UNLIMITED
+    assert tenure.candidates.next_due() == UNLIMITED
     tenure.offer(["a"], now=REFUSED_SECONDS / 2)
-    assert tenure.next_due() == REFUSED_SECONDS
-    tenure.take_heard(REFUSED_SECONDS * 0.9)
-    assert tenure.candidates == {}
-    tenure.take_heard(REFUSED_SECONDS)
-    assert (list(tenure.candidates), tenure.next_due()) == (["a"], REFUSED_SECONDS)
+    assert tenure.candidates.next_due() == REFUSED_SECONDS
+    tenure.candidates.take_heard(REFUSED_SECONDS * 0.9)
+    assert tenure.candidates.at == {}
+    tenure.candidates.take_heard(REFUSED_SECONDS)
+    assert (list(tenure.candidates.at), tenure.candidates.next_due()) == (["a"], REFUSED_SECONDS)
 
 
 def test_a_changed_policy_ends_the_moment(tenure: Tenure, tables: Tables) -> None:
     tables.policy("a", paused=True)
     claim(tenure, "a")
     tenure.offer(["a"], now=0.0)
-    tenure.ask_again()
-    tenure.take_heard(0.0)
-    assert tenure.candidates
+    tenure.candidates.ask_again()
+    tenure.candidates.take_heard(0.0)
+    assert tenure.candidates.at
 
 
 def test_who_found_no_place_stays_a_candidate(tenure: Tenure) -> None:
     assert claim(tenure, "a", "b", limit=1) == ["a"]
-    assert list(tenure.candidates) == ["b"]
+    assert list(tenure.candidates.at) == ["b"]
 
 
 def test_a_lane_whose_row_was_deleted_gets_another(tenure: Tenure, tables: Tables) -> None:
@@ -318,11 +317,11 @@ def test_the_first_relay_starts_at_nought(tenure: Tenure) -> None:
     [
         (Fleet(), 0, 0, 1),
         (Fleet(), 0, 10, 10),
-        (Fleet(others=6, relays=2), 4, 0, 5),
-        (Fleet(others=6, waiting=1, relays=2), 4, 0, 6),
-        (Fleet(others=2, relays=8), 0, 1, 1),
-        (Fleet(others=5_000, relays=2), 0, 0, 1_024),
-        (Fleet(relays=2), 3, 0, 2),
+        (Fleet(leased=10, relays=2), 4, 0, 5),
+        (Fleet(leased=10, waiting=1, relays=2), 4, 0, 6),
+        (Fleet(leased=2, relays=8), 0, 1, 1),
+        (Fleet(leased=5_000, relays=2), 0, 0, 1_024),
+        (Fleet(leased=3, relays=2), 3, 0, 2),
     ],
 )
 def test_a_relay_aims_at_its_part_of_the_lanes_with_work(
@@ -330,8 +329,28 @@ def test_a_relay_aims_at_its_part_of_the_lanes_with_work(
 ) -> None:
     tenure.fleet = fleet
     tenure.lanes = {f"held-{n}": lane(f"held-{n}") for n in range(held)}
-    tenure.candidates = {f"candidate-{n}": 0.0 for n in range(candidates)}
+    tenure.candidates.at = {f"candidate-{n}": 0.0 for n in range(candidates)}
     assert tenure.target == target
+
+
+@pytest.mark.parametrize(
+    ("fleet", "backlogged", "dry", "free"),
+    [
+        (Fleet(leased=20, backlogged=4, relays=2), 2, 8, 0),
+        # Most of what is dry is with the others; most of what has a backlog is too.
+        (Fleet(leased=20, backlogged=4, relays=2), 2, 2, 6),
+        (Fleet(leased=20, backlogged=10, relays=2), 1, 9, 4),
+        (Fleet(leased=32, backlogged=10, relays=2), 6, 10, 0),
+        (Fleet(leased=5_000, backlogged=5_000, relays=1), 1_000, 20, 4),
+    ],
+)
+def test_there_is_room_for_its_part_of_all_and_of_those_with_a_backlog(
+    tenure: Tenure, fleet: Fleet, backlogged: int, dry: int, free: int
+) -> None:
+    tenure.fleet = fleet
+    lanes = [lane(f"busy-{n}") for n in range(backlogged)] + [lane(f"dry-{n}", idle=True) for n in range(dry)]
+    tenure.lanes = {each.tenant: each for each in lanes}
+    assert tenure.free() == free
 
 
 # Renewal
@@ -469,7 +488,7 @@ def test_a_renewal_reads_the_fleet(tenure: Tenure, session: Connection, tables: 
         "UPDATE outbox_relays SET heartbeat_at = '2001-01-01' WHERE id NOT IN (%(a)s, %(b)s)", a=ME, b=SOMEBODY_ELSE
     )
     renew(tenure, session)
-    assert tenure.fleet == Fleet(others=1, waiting=1, least_virtual_time=20.0, relays=2)
+    assert tenure.fleet == Fleet(leased=2, backlogged=2, waiting=1, least_virtual_time=20.0, relays=2)
 
 
 @pytest.mark.parametrize("has_work", [True, False])
@@ -477,7 +496,7 @@ def test_a_lease_that_is_over_is_nobodys(tenure: Tenure, session: Connection, ta
     """What a dead relay has left must not count as held until it has work again, nor hold the others back."""
     put_lane(tables, "dead", owner=SOMEBODY_ELSE, leased_until="2001-01-01", has_work=has_work, virtual_time=7.0)
     renew(tenure, session)
-    assert (tenure.fleet.others, tenure.fleet.waiting) == (0, int(has_work))
+    assert (tenure.fleet.leased, tenure.fleet.waiting) == (0, int(has_work))
     assert tenure.fleet.least_virtual_time == (7.0 if has_work else None)
 
 
@@ -515,33 +534,59 @@ def test_a_relay_ahead_of_the_others_takes_more_lanes(tenure: Tenure, session: C
         i=SOMEBODY_ELSE,
         me=ME,
     )
-    tenure.level.note(1_000.0, 0.0)
-    tenure.level.note(2_000.0, 1.0)
+    tenure.level.note(1_000.0, 0.0, served=0.0)
+    tenure.level.note(2_000.0, 1.0, served=1_000.0)
     renew(tenure, session, now=1.0)
     hold(tenure, *[lane(f"lane-{n}") for n in range(20)])
-    assert tenure.target == 13  # half a second ahead: a quarter more than ten
+    # Half a second ahead: three twentieths more than ten.
+    assert (tenure.target, tenure.target_backlogged) == (10, 12)
 
 
 def test_a_relay_that_has_just_come_does_not_run_ahead(tenure: Tenure) -> None:
     hold(tenure, lane("first"))
-    tenure.fleet = Fleet(others=19, least_virtual_time=100.0, relays=2)
-    assert tenure.ceiling == 100.0 + LEEWAY
-    hold(tenure, *[lane(f"lane-{n}") for n in range(7)])
-    assert tenure.ceiling == UNLIMITED
+    tenure.fleet = Fleet(leased=20, backlogged=20, least_virtual_time=100.0, relays=2)
+    assert tenure.ceiling(0.0) == 100.0 + LEEWAY
+    # What it holds without a backlog makes no difference.
+    hold(tenure, lane("first"), *[lane(f"dry-{n}", idle=True) for n in range(10)])
+    assert tenure.ceiling(0.0) == 100.0 + LEEWAY
+    hold(tenure, *[lane(f"lane-{n}") for n in range(5)])
+    assert tenure.ceiling(0.0) == UNLIMITED
+
+
+def test_what_others_wrote_down_a_while_ago_has_moved_on_since(tenure: Tenure) -> None:
+    """As fast as our own lanes have, so long as the last renewals are ago: theirs, and then ours."""
+    hold(tenure, lane("ahead", virtual_time=LEEWAY + 600.0))
+    tenure.fleet = Fleet(leased=20, backlogged=20, waiting=1, least_virtual_time=100.0, relays=2)
+    assert leavers(tenure, now=1.1) == ["ahead"]
+    tenure.level.note(0.0, 0.0, served=0.0)
+    tenure.level.note(500.0, 1.0, served=500.0)
+    hold(tenure, lane("ahead", virtual_time=LEEWAY + 600.0))
+    assert tenure.ceiling(1.0) == 100.0 + LEEWAY + 2 * 500.0
+    assert leavers(tenure, now=1.1) == []
+
+
+def test_the_level_is_that_of_lanes_with_a_backlog(tenure: Tenure) -> None:
+    hold(tenure, lane("a", virtual_time=5.0), lane("b", virtual_time=7.0), lane("dry", idle=True))
+    tenure.note_served(10.0, 0.0)
+    tenure.note_served(10.0, 1.0)
+    assert (tenure.level.value(1.0), tenure.level.pace) == (6.0, 5.0)
+    hold(tenure, lane("dry", idle=True))
+    tenure.note_served(10.0, 2.1)
+    assert tenure.level.value(2.1) is None
 
 
 @pytest.mark.parametrize(
     "fleet",
     [
-        Fleet(others=19, least_virtual_time=100.0, relays=1),
-        Fleet(others=1, least_virtual_time=100.0, relays=2),
-        Fleet(others=19, relays=2),
+        Fleet(backlogged=20, least_virtual_time=100.0, relays=1),
+        Fleet(backlogged=2, least_virtual_time=100.0, relays=2),
+        Fleet(backlogged=20, relays=2),
     ],
 )
 def test_nobody_else_nobody_to_wait_for(tenure: Tenure, fleet: Fleet) -> None:
     hold(tenure, lane("first"))
     tenure.fleet = fleet
-    assert tenure.ceiling == UNLIMITED
+    assert tenure.ceiling(0.0) == UNLIMITED
 
 
 def test_under_a_pause_of_everything_nobody_waits(tenure: Tenure, session: Connection, tables: Tables) -> None:
@@ -586,7 +631,7 @@ def test_a_dry_lane_goes_at_once_when_others_have_no_room(session: Connection, s
     tenure = make_tenure(session)
     hold(tenure, lane("a", hungry=False), lane("b"))
     if crowd == "candidate":
-        tenure.candidates = {"c": 0.0}
+        tenure.candidates.at = {"c": 0.0}
     else:
         tenure.fleet = Fleet(waiting=1)
     assert leavers(tenure) == ["a"]
@@ -596,8 +641,8 @@ def test_a_dry_lane_goes_at_once_when_others_have_no_room(session: Connection, s
 def test_a_dry_lane_stays_when_there_is_room_for_those_that_wait(tenure: Tenure, relays: int) -> None:
     """Every commit makes a candidate of its tenant for a moment, in all relays that do not hold the lane."""
     hold(tenure, lane("a", hungry=False), lane("b"))
-    tenure.candidates = {"c": 0.0}
-    tenure.fleet = Fleet(others=1, relays=relays)
+    tenure.candidates.at = {"c": 0.0}
+    tenure.fleet = Fleet(leased=2, relays=relays)
     assert leavers(tenure) == []
 
 
@@ -608,17 +653,45 @@ def test_a_paused_lane_goes_at_once(tenure: Tenure) -> None:
 
 def test_a_relay_above_its_target_gives_the_most_served_lanes_back(tenure: Tenure) -> None:
     hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(4)])
-    tenure.fleet = Fleet(others=2, relays=2)
+    tenure.fleet = Fleet(leased=6, backlogged=6, relays=2)
     assert leavers(tenure, now=1.1) == ["lane-3"]
+    assert tenure.lanes["lane-3"].shared
 
 
-def test_a_small_surplus_waits_for_the_end_of_tenures_a_large_one_goes_at_once(tenure: Tenure) -> None:
-    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(6)])
-    tenure.fleet = Fleet(others=4, relays=2)
-    assert leavers(tenure, now=0.9) == []
-    assert leavers(tenure, now=1.1) == ["lane-5"]
+def test_dry_lanes_and_those_with_a_backlog_are_divided_each_for_itself(tenure: Tenure) -> None:
+    """Of dry ones a few more or less make no difference."""
+    busy = [lane(f"busy-{n}", virtual_time=100.0 + n) for n in range(3)]
+    dry = [lane(f"dry-{n}", virtual_time=float(n), idle=True) for n in range(3)]
+    hold(tenure, *busy, *dry)
+    tenure.fleet = Fleet(leased=12, backlogged=4, relays=2)
+    assert leavers(tenure, now=1.1) == ["busy-2"]
+    hold(tenure, *busy[:2], *dry)
+    tenure.fleet = Fleet(leased=8, backlogged=4, relays=2)
+    assert leavers(tenure, now=1.1) == []
+    tenure.fleet = Fleet(leased=6, backlogged=4, relays=2)
+    assert leavers(tenure, now=1.1) == ["dry-1", "dry-2"]
+
+
+def test_a_backlog_of_a_moment_is_none_that_was_counted(tenure: Tenure) -> None:
+    """A quiet lane has more than a round takes now and then: relays would exchange such lanes all the time."""
+    hold(tenure, *[lane(f"lane-{n}", counted=False) for n in range(4)])
+    tenure.fleet = Fleet(leased=8, backlogged=0, relays=2)
+    assert leavers(tenure, now=1.1) == []
+
+
+def test_a_surplus_waits_for_the_end_of_tenures_unless_a_relay_has_just_come(
+    tenure: Tenure, session: Connection, tables: Tables
+) -> None:
     hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(10)])
-    tenure.fleet = Fleet(relays=2)
+    tenure.fleet = Fleet(leased=10, backlogged=10, relays=2)
+    assert leavers(tenure, now=0.9) == []
+    assert leavers(tenure, now=1.1) == [f"lane-{n}" for n in range(5, 10)]
+    for relay in (ME, SOMEBODY_ELSE):
+        tables.execute("INSERT INTO outbox_relays (id, host, pid, version) VALUES (%(i)s, 'h', 1, '1')", i=relay)
+    tenure.fleet = Fleet(relays=1)
+    hold(tenure)
+    renew(tenure, session, now=0.5)
+    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(10)])
     assert leavers(tenure, now=0.9) == [f"lane-{n}" for n in range(5, 10)]
 
 
@@ -634,7 +707,7 @@ def test_a_lane_that_its_limit_holds_is_not_ahead_and_stays_longer(tenure: Tenur
     tenure.fleet = Fleet(waiting=1, least_virtual_time=100.0)
     assert leavers(tenure, now=1.1) == []
     hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n), capped=True) for n in range(6)])
-    tenure.fleet = Fleet(others=4, relays=2)
+    tenure.fleet = Fleet(leased=10, backlogged=10, relays=2)
     assert leavers(tenure, now=9.9) == []
     assert leavers(tenure, now=10.1) == ["lane-5"]
 
@@ -660,7 +733,7 @@ def test_a_full_relay_makes_room_after_a_tenure(session: Connection, settings: S
     tenure = make_tenure(session)
     hold(tenure, lane("old"), lane("new"))
     tenure.lanes["new"].claimed_at = 1.0
-    tenure.candidates = {"c": 0.0}
+    tenure.candidates.at = {"c": 0.0}
     assert leavers(tenure, now=1.1) == ["old"]
 
 
@@ -689,7 +762,7 @@ def test_the_rest_of_a_lane_ends(tenure: Tenure) -> None:
 
 def test_lanes_candidates_and_recent_ones_are_known(tenure: Tenure) -> None:
     claim(tenure, "held", "recent")
-    tenure.candidates["candidate"] = 0.0
+    tenure.candidates.at["candidate"] = 0.0
     tenure.forget(tenure.lanes["recent"], now=0.0, again_at=None)
     assert sorted(tenure.known()) == ["candidate", "held", "recent"]
 
@@ -706,7 +779,7 @@ def test_a_lane_given_back_with_work_is_a_candidate_again(tenure: Tenure) -> Non
     claim(tenure, "a", "b")
     tenure.forget(tenure.lanes["a"], now=3.0, again_at=4.0)
     tenure.forget(tenure.lanes["b"], now=3.0, again_at=None)
-    assert tenure.candidates == {"a": 4.0}
+    assert tenure.candidates.at == {"a": 4.0}
     assert tenure.lanes == {}
 
 
