@@ -222,8 +222,9 @@ class Tenure:
         """Marks lanes to give back: dry, paused, not let through, above the target, or ahead of lanes that wait."""
         waiting = self._waiting
         held = [lane for lane in self.lanes.values() if not lane.leaving]
-        # As long as there is room, what is dry stays for a tenure: claiming it again costs more than holding it.
-        crowded = waiting > 0 and len(held) + waiting > self.settings.max_lanes
+        # What is dry stays for a tenure: claiming it again costs more than holding it. But beside a backlog whoever is
+        # less busy is to have it at its next commit, and without room those that wait are.
+        crowded = waiting > 0 and (self.fleet.backlogged > 0 or len(held) + waiting > self.settings.max_lanes)
         for lane in held:
             lane.leaving = self._is_done(lane, now, crowded)
         if waiting or self.fleet.relays > 1:

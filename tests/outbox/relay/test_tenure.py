@@ -646,6 +646,15 @@ def test_a_dry_lane_stays_when_there_is_room_for_those_that_wait(tenure: Tenure,
     assert leavers(tenure) == []
 
 
+def test_beside_a_backlog_a_dry_lane_goes_to_whoever_asks_for_it_first(tenure: Tenure) -> None:
+    """That is a relay that has less to do."""
+    hold(tenure, lane("a", hungry=False), lane("b"))
+    tenure.fleet = Fleet(leased=2, backlogged=1, relays=2)
+    assert leavers(tenure) == []
+    tenure.candidates.at = {"c": 0.0}
+    assert leavers(tenure) == ["a"]
+
+
 def test_a_paused_lane_goes_at_once(tenure: Tenure) -> None:
     hold(tenure, lane("a", paused=True))
     assert leavers(tenure) == ["a"]
