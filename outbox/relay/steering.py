@@ -264,6 +264,8 @@ class Steering:
             lane.circuit.granted(epoch=leave.epoch, probe=leave.probe)
             # What it does is its own affair: a probe that hangs must not hold up the producer of all others.
             lane.suspect_until = now + PROBE_SECONDS if leave.probe else 0.0
+            # What it was not let meanwhile is not saved up.
+            lane.idle = lane.idle or not leave.probe
         else:
             lane.circuit.refused()
 

@@ -207,8 +207,9 @@ class Tenure:
         probing = not lane.circuit.closed
         lane.circuit.renewed(epoch=epoch, failing=failing, by_probe=by_probe, may_call=may_call)
         if probing and lane.circuit.closed:
-            # Its probes were what it was under suspicion for, and nobody asks for leave any more.
-            lane.suspect_until = 0.0
+            # Its probes were what it was under suspicion for, and nobody asks for leave any more. What it was not let
+            # meanwhile is not saved up.
+            lane.suspect_until, lane.idle = 0.0, True
 
     def note_served(self, served: float, now: float) -> None:
         """A round has moved lanes on by so much virtual time in all. Lanes that wait for reports count as well."""

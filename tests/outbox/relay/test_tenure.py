@@ -463,7 +463,7 @@ def test_a_circuit_that_a_renewal_finds_closed_leaves_no_suspicion(tenure: Tenur
     held = tenure.lanes["acme"]
     held.circuit.probe, held.suspect_until = Probe.WANTED, 60.0
     renew(tenure, session)
-    assert (held.circuit.closed, held.suspect_until) == (True, 0.0)
+    assert (held.circuit.closed, held.suspect_until, held.idle) == (True, 0.0, True)
 
 
 def move(held: Lane, *, to: int) -> None:
