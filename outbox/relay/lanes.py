@@ -88,7 +88,6 @@ class Lane:
         "told_at",
         "topic_wait",
         "touched_at",
-        "untold",
         "virtual_time",
         "weight",
         "woken",
@@ -104,8 +103,7 @@ class Lane:
         self.claimed_at = now
         self.touched_at = now
         self.told_at = now
-        self.untold = False
-        """Whether it takes part in a round for a look that nobody asked for."""
+        """When a wake-up last told of it, or it was claimed."""
         self.deadline = deadline
         self.weight = 1.0
         self.rate: float | None = None

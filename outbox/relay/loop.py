@@ -171,8 +171,9 @@ class Relay:
         )
 
     def _publish(self, part: Plan, now: float) -> int:
+        untold = {lane for lane in part.lanes if not lane.expects_work}
         for lane in part.lanes:
-            lane.in_round, lane.untold, lane.woken = True, not lane.expects_work, False
+            lane.in_round, lane.woken = True, False
             if lane.looked is None:
                 lane.has_looked(self._lookout.latest)
         fetched = {lane.tenant: rows for lane, rows in fetch(self._connection, part.lanes, part.quotas)}
@@ -185,7 +186,7 @@ class Relay:
         for batch, quota in zip(batches, part.quotas, strict=True):
             whole = batch.lane.rewind_to is not None or self._publish_batch(batch, now)
             batch.lane.in_round = False
-            if batch.rows and batch.lane.untold:
+            if batch.rows and batch.lane in untold:
                 self._looks.found_untold(told_at=batch.lane.told_at, now=now)
             self._predict(batch.lane, dry=whole and len(batch.rows) < quota)
         return sum(len(batch.behind) + len(batch.rows) for batch in batches)

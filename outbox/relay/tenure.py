@@ -23,7 +23,7 @@ LONG_REST_SECONDS = 1.0
 """A lane that its rate keeps waiting for longer is given back meanwhile."""
 CAPPED_TENURES = 10
 LARGE_SURPLUS = 0.2
-"""Which part of its lanes a relay gives back at once; a smaller surplus waits for the end of tenures."""
+"""From which part of its lanes on a relay gives back dry ones that others should hold."""
 FORCED_OPEN = "forced_open"
 AHEAD_QUANTA = 250
 """How far a lane may run ahead of the least served one before it makes room, in quanta."""
@@ -42,7 +42,7 @@ class Tenure:
         self.db_now = db_now
         found = query(connection, sql.load("fleet"), {"owner": relay_id})[0]
         self.fleet = Fleet.of(found)
-        least, most = found[3], found[4]
+        least, most = self.fleet.least_virtual_time, found[4]
         self.virtual_now: float = most or 0.0 if least is None else least
         self._rows: set[str] = set()
         self._recent: dict[str, float] = {}
@@ -84,7 +84,10 @@ class Tenure:
     @property
     def target_backlogged(self) -> int:
         """Lanes with a backlog that it should hold: fewer or more than an equal part if it is slower or faster."""
-        return self._part(max(self.fleet.backlogged, self._backlogged()) + self.fleet.waiting, shift=self._shift)
+        return self._part_of_backlogged(held=self._backlogged())
+
+    def _part_of_backlogged(self, *, held: int) -> int:
+        return self._part(max(self.fleet.backlogged, held) + self.fleet.waiting, shift=self._shift)
 
     def _part(self, lanes: int, *, shift: float = 0.0) -> int:
         equal = lanes / max(1, self.fleet.relays)
@@ -98,7 +101,8 @@ class Tenure:
         held = sum(not lane.leaving for lane in self.lanes.values())
         if beyond:
             return self.settings.max_lanes - held
-        room = max(self.target - held, self.target_backlogged - self._backlogged())
+        backlogged = self._backlogged()
+        room = max(self.target - held, self._part_of_backlogged(held=backlogged) - backlogged)
         return min(room, self.settings.max_lanes - held)
 
     def ceiling(self, now: float) -> float:
@@ -106,7 +110,10 @@ class Tenure:
         lanes, does not run ahead with the few it has, while the others are about to give it more.
         """
         least = self.fleet.least_virtual_time
-        if self.fleet.relays < 2 or least is None or 2 * self._backlogged() >= self.target_backlogged:
+        if self.fleet.relays < 2 or least is None:
+            return UNLIMITED
+        backlogged = self._backlogged()
+        if 2 * backlogged >= self._part_of_backlogged(held=backlogged):
             return UNLIMITED
         return least + self._leeway() + self._unknown(now)
 
@@ -249,7 +256,7 @@ class Tenure:
     def _make_room(self, held: list[Lane], now: float) -> None:
         with_backlog = [lane for lane in held if _has_more(lane)]
         dry = [lane for lane in held if not _has_more(lane)]
-        surplus = len(with_backlog) - self.target_backlogged
+        surplus = len(with_backlog) - self._part_of_backlogged(held=len(with_backlog))
         self._give_back(with_backlog, surplus, now)
         surplus = len(held) - max(0, surplus) - self.target
         # One that commits at the moment when it changes relays waits for that: a few more or less are not worth it.
