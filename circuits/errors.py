@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from circuits.typed_settings import InvalidValue
 
 
 class CircuitError(Exception):
     """Something is wrong with a circuit."""
 
 
-class InvalidSetting(CircuitError, ImproperlyConfigured):
+class InvalidSetting(CircuitError, InvalidValue):
     """A setting cannot be used."""
-
-    def __init__(self, name: str, value: Any, reason: str) -> None:
-        super().__init__(name, value, reason)
-        self.name = name
-        self.value = value
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.name}={self.value!r}: {self.reason}."
 
 
 class CircuitOpen(CircuitError):

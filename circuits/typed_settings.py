@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ class Problem(Protocol[Made]):
     """Makes the app's own error of a setting, its value and the reason."""
 
     def __call__(self, name: str, value: Any, reason: str) -> Made: ...
+
+
+class InvalidValue(ImproperlyConfigured):
+    """A setting or a variable cannot be used. For those that hold no secret: the value is shown."""
+
+    def __init__(self, name: str, value: Any, reason: str) -> None:
+        super().__init__(name, value, reason)
+        self.name = name
+        self.value = value
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value!r}: {self.reason}."
 
 
 class Unusable(Exception):

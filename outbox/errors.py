@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from circuits.typed_settings import InvalidValue
 
 
 class OutboxError(Exception):
     """Something is wrong with the outbox."""
 
 
-class InvalidSetting(OutboxError, ImproperlyConfigured):
+class InvalidSetting(OutboxError, InvalidValue):
     """A setting cannot be used."""
-
-    def __init__(self, name: str, value: Any, reason: str) -> None:
-        super().__init__(f"{name}={value!r}: {reason}.")
-        self.name = name
-        self.value = value
-        self.reason = reason
 
 
 class InvalidEvent(OutboxError, ValueError):

@@ -1,6 +1,6 @@
 """The service's environment, read as strictly as the apps read their settings.
 
-A variable that is empty or blank counts as unset. Each function raises `InvalidVariable`.
+A variable that is empty or blank counts as unset. Each function raises `InvalidValue`.
 """
 
 from __future__ import annotations
@@ -10,26 +10,11 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-
 from circuits.policy import Bounds
-from circuits.typed_settings import Unusable, parse
+from circuits.typed_settings import InvalidValue, Unusable, parse
 
 _HIGHEST_PORT = 65_535
 _ADDRESS = re.compile(r"unix:.+|fd://\d+|(?:tcp://)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):(?P<port>\d{1,5})")
-
-
-class InvalidVariable(ImproperlyConfigured):
-    """A variable of the environment cannot be used. For variables that hold no secret: its value is shown."""
-
-    def __init__(self, name: str, value: str, reason: str) -> None:
-        super().__init__(name, value, reason)
-        self.name = name
-        self.value = value
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.name}={self.value!r}: {self.reason}."
 
 
 def text(name: str, *, default: str = "") -> str:
@@ -52,7 +37,7 @@ def whole(name: str, *, default: int, at_least: int, at_most: int) -> int:
     """A whole number within these bounds."""
     value = int(_parsed(name, int, default))
     if wrong := Bounds(help=name, at_least=at_least, at_most=at_most).problem(value):
-        raise InvalidVariable(name, text(name), wrong)
+        raise InvalidValue(name, text(name), wrong)
     return value
 
 
@@ -67,7 +52,7 @@ def addresses(name: str, *, default: str) -> list[str]:
     for address in found:
         match = _ADDRESS.fullmatch(address)
         if match is None or int(match["port"] or 0) > _HIGHEST_PORT:
-            raise InvalidVariable(name, text(name), "must be host:port, such as 127.0.0.1:8000, or unix:/run/web.sock")
+            raise InvalidValue(name, text(name), "must be host:port, such as 127.0.0.1:8000, or unix:/run/web.sock")
     return found
 
 
@@ -76,4 +61,4 @@ def _parsed(name: str, wanted: Any, default: Any) -> Any:
     try:
         return parse(given or default, wanted)
     except Unusable as error:
-        raise InvalidVariable(name, given, str(error)) from None
+        raise InvalidValue(name, given, str(error)) from None

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.core.exceptions import ImproperlyConfigured
-
+from circuits.typed_settings import InvalidValue
 from somabrain.errors import SomabrainError
 
 
@@ -13,12 +10,8 @@ class MemoryServiceError(SomabrainError):
     """Something is wrong with the memory."""
 
 
-class InvalidSetting(MemoryServiceError, ImproperlyConfigured):
+class InvalidSetting(MemoryServiceError, InvalidValue):
     """A setting cannot be used."""
-
-    def __init__(self, name: str, value: Any, reason: str) -> None:
-        super().__init__(f"{name}={value!r}: {reason}.")
-        self.name = name
 
 
 class InvalidArgument(MemoryServiceError, ValueError):
