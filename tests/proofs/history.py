@@ -92,15 +92,16 @@ class Verdict:
     def duplicates_by_kill(self, kills: Sequence[float], *, slack: float = 0.5) -> tuple[Counter[int], list[Duplicate]]:
         """How many each kill (seconds since 1970) explains, and those that none does.
 
-        A kill explains a duplicate that was first delivered before it and again after it; the earliest such one,
-        since that is whose work was cut off.
+        A kill explains a duplicate that was produced once before it and once after it; the earliest such one, since
+        that is whose work was cut off. What was produced first may be delivered last.
         """
         moments = sorted(kills)
         counts: Counter[int] = Counter()
         unexplained = []
         for duplicate in self.duplicates:
-            number = bisect_left(moments, duplicate.first.at - slack)
-            if number < len(moments) and moments[number] <= duplicate.again.at + slack:
+            began, ended = sorted((duplicate.first.at, duplicate.again.at))
+            number = bisect_left(moments, began - slack)
+            if number < len(moments) and moments[number] <= ended + slack:
                 counts[number] += 1
             else:
                 unexplained.append(duplicate)

@@ -10,6 +10,7 @@ from django.db import connection
 
 from outbox import conf
 from outbox.models import OutboxLane, OutboxRelay
+from outbox.relay.publish import CHUNK
 from tests.proofs.freezing import freeze_before_a_settle, lane_rows, receipts
 from tests.proofs.history import Verdict
 from tests.proofs.sizes import SLOW, size
@@ -139,6 +140,8 @@ def test_c3_a_relay_stopped_past_its_lease_changes_nothing_when_it_goes_on(stage
         wait_until(lambda: not OutboxLane.objects.filter(owner__isnull=False).exists())
         events, rows = receipts(), lane_rows()
     finally:
+        # What it was handing over when it was stopped, a chunk at most, it still hands over.
+        stage.kills.append(time.time())
         frozen.send(signal.SIGCONT)
     wait_until(lambda: all(line in frozen.output() for line in held), explain=frozen.output)
     assert lane_rows() == rows
@@ -155,6 +158,7 @@ def test_c3_a_relay_stopped_past_its_lease_changes_nothing_when_it_goes_on(stage
         none("C3", "duplicates that the stop does not explain", len(unexplained)),
         least("C3", "duplicates, hence events in a late settle", by_kill[0], 1, small=1),
         most("C3", "the same in rounds of 500", by_kill[0] / 500, 2, small=2),
+        most("C3", "duplicates out of the chunk at hand when it goes on", by_kill[1], CHUNK, small=CHUNK),
         # Its leases end by themselves, and the other has to start first.
         most("C3", "until others have its lanes, s", taken_over, 2 * conf.get().lease_seconds, small=30),
     )
