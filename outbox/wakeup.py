@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from outbox.models.names import TENANT_MAX_LENGTH, TENANT_PATTERN
 
 CHANNEL = "outbox_wake"
+LANES_CHANNEL = "outbox_lanes"
+"""On which relays tell which lanes they have given to others: their id, a space, and the tenants as in a wake-up."""
 EVERYONE = "*"
 
 # PostgreSQL takes payloads below 8,000 bytes.

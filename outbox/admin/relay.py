@@ -9,6 +9,6 @@ class RelayAdmin(ReadOnlyAdmin):
     """The relays that run."""
 
     tenant_field = None
-    list_display = ("id", "host", "pid", "version", "started_at", "heartbeat_at", "lanes", "rate")
+    list_display = ("id", "host", "pid", "version", "started_at", "heartbeat_at", "lanes", "backlogged", "rate")
     not_counted = ("pid",)
     ordering = ("host", "pid")

@@ -17,6 +17,9 @@ class OutboxRelay(models.Model):
     started_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     heartbeat_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     lanes = models.IntegerField(default=0, db_default=0, help_text="Lanes held at the last heartbeat.")
+    backlogged = models.IntegerField(
+        default=0, db_default=0, help_text="Lanes that had more to send than they could at the last heartbeat."
+    )
     rate = models.FloatField(default=0, db_default=0, help_text="Events per second since the heartbeat before.")
     virtual_time = models.FloatField(
         null=True, editable=False, help_text="Where its backlogged lanes stand; empty without any."

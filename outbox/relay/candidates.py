@@ -8,6 +8,8 @@ from outbox.relay.lanes import UNLIMITED
 
 MOST = 1_000
 """How many are asked for at a time."""
+PATIENCE_SECONDS = 0.05
+"""How long candidates wait for another relay, when this one has its part."""
 REFUSED_SECONDS = 0.2
 """For how long somebody whose lane was not to be had is left alone."""
 
@@ -38,6 +40,13 @@ class Candidates:
             del self.at[tenant]
             self._refused[tenant] = now + REFUSED_SECONDS
 
+    def free(self, tenants: Iterable[str], *, now: float) -> None:
+        """Their lanes are nobody's now."""
+        for tenant in tenants:
+            self._refused.pop(tenant, None)
+            self._heard.pop(tenant, None)
+            self.at[tenant] = min(now, self.at.get(tenant, now))
+
     def ask_again(self) -> None:
         """A policy has changed: what was refused may be granted now."""
         self._refused.clear()
@@ -57,6 +66,10 @@ class Candidates:
     def due(self, now: float) -> list[str]:
         """Those to ask for, the longest known first."""
         return [tenant for tenant, at in self.at.items() if at <= now][:MOST]
+
+    def overdue(self, now: float) -> int:
+        """How many nobody has taken, though there was time; they were asked for as well, if there was room."""
+        return sum(at <= now - 2 * PATIENCE_SECONDS for at in self.at.values())
 
     def next_due(self) -> float:
         """When the next one is to be asked for."""

@@ -21,6 +21,8 @@ Row = tuple[Any, ...]
 N, ID, TOPIC, DEDUPE_KEY, PARTITION_KEY, PAYLOAD, CREATED, ATTEMPTS, HEADERS, BYTES = range(10)
 
 UNLIMITED = float("inf")
+LASTING_SECONDS = 0.5
+"""A lane that was not read to its end for so long has a backlog that lasts."""
 TOLERANCE_US = 200_000
 """For how long, in microseconds, a lane with a rate may be left alone before it loses what its rate lets it."""
 NO_OFFSET: int = KafkaError.DUPLICATE_SEQUENCE_NUMBER
@@ -54,6 +56,7 @@ class Lane:
         "cursor_id",
         "deadline",
         "failures",
+        "filling_since",
         "floor_given",
         "floor_seen",
         "held_keys",
@@ -94,7 +97,15 @@ class Lane:
     )
 
     def __init__(
-        self, *, tenant: str, token: int, virtual_time: float, floor: int, now: float, deadline: float
+        self,
+        *,
+        tenant: str,
+        token: int,
+        virtual_time: float,
+        floor: int,
+        now: float,
+        deadline: float,
+        had_work: bool = False,
     ) -> None:
         self.tenant = tenant
         self.token = token
@@ -104,6 +115,8 @@ class Lane:
         self.touched_at = now
         self.told_at = now
         """When a wake-up last told of it, or it was claimed."""
+        self.filling_since = now
+        """Since when no read has come to its end; infinite after one that did."""
         self.deadline = deadline
         self.weight = 1.0
         self.rate: float | None = None
@@ -126,8 +139,8 @@ class Lane:
         self.leaving = False
         self.shared = False
         """Whether it leaves because other relays hold too few."""
-        self.counted = True
-        """Whether it was backlogged at the last renewal."""
+        self.counted = had_work
+        """Whether its backlog has lasted, or was left when it was claimed, and no read has come to its end since."""
         self.topic_wait: str | None = None
         self.blocked = False
         self.block_changes = 0
@@ -270,6 +283,24 @@ class Lane:
     def backlogged(self) -> bool:
         """It has more than one round takes, and nothing of its own keeps it back: a measure of who is least served."""
         return self.predicted > 1 and not self.idle and not self.isolated and self.topic_wait is None
+
+    def was_read(self, now: float, *, dry: bool) -> None:
+        """To its end or not."""
+        if dry:
+            self.idle, self.capped, self.counted = True, False, False
+            self.predicted, self.filling_since = 1, UNLIMITED
+            self.hungry = self.woken or self.rewind_to is not None
+        else:
+            self.predicted, self.filling_since = UNLIMITED, min(self.filling_since, now)
+
+    def has_backlog(self, now: float) -> bool:
+        """One that lasts: a few events that came at once are none."""
+        return self.backlogged and now - self.filling_since > LASTING_SECONDS
+
+    @property
+    def may_have_backlog(self) -> bool:
+        """One that has lasted, or that was left when it was claimed."""
+        return self.backlogged and self.counted
 
     def wake(self, now: float) -> None:
         self.woken, self.told_at = True, now

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from outbox import wakeup
 from outbox.relay import circuit
 from outbox.relay.session import Connection, connect
 
@@ -20,6 +21,7 @@ class Listener:
         self._connection: Connection = connect("listen")
         self._connection.execute("LISTEN outbox_wake", prepare=False)
         self._connection.execute("LISTEN outbox_policy", prepare=False)
+        self._connection.execute(f"LISTEN {wakeup.LANES_CHANNEL}", prepare=False)
         self._connection.execute(f"LISTEN {circuit.CHANNEL}", prepare=False)
         self._thread = threading.Thread(target=self._work, name="outbox-listen", daemon=True)
         self._thread.start()

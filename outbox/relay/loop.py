@@ -15,7 +15,7 @@ from outbox.kafka.producer import Sender
 from outbox.kafka.topics import TopicDirectory
 from outbox.relay import metrics
 from outbox.relay.fetch import fetch, go_back_for_retries, has_replays, large_payloads
-from outbox.relay.lanes import UNLIMITED, Lane
+from outbox.relay.lanes import Lane
 from outbox.relay.late import LookedBehind, Lookout
 from outbox.relay.ledger import Ledger
 from outbox.relay.looks import Looks
@@ -188,7 +188,7 @@ class Relay:
             batch.lane.in_round = False
             if batch.rows and batch.lane in untold:
                 self._looks.found_untold(told_at=batch.lane.told_at, now=now)
-            self._predict(batch.lane, dry=whole and len(batch.rows) < quota)
+            batch.lane.was_read(now, dry=whole and len(batch.rows) < quota)
         return sum(len(batch.behind) + len(batch.rows) for batch in batches)
 
     def _publish_batch(self, batch: LookedBehind, now: float) -> bool:
@@ -203,14 +203,6 @@ class Relay:
         if batch.sample is not None:
             lane.has_looked(batch.sample)
         return self._publisher.publish(lane, batch.rows, sender, now_us=now_us)
-
-    def _predict(self, lane: Lane, *, dry: bool) -> None:
-        if not dry:
-            lane.predicted = UNLIMITED
-            return
-        lane.idle, lane.capped = True, False
-        lane.predicted = 1
-        lane.hungry = lane.woken or lane.rewind_to is not None
 
     def _collect(self, overdue: int, *, until: float) -> None:
         """Waits for the round's reports as long as a round may take; late ones come in with a later round."""

@@ -47,6 +47,8 @@ class Outcomes:
             # Whoever has asked for leave to send waits for the answer: it has to be given back.
             if lane.leaving and not (lane.outstanding or lane.settling) and lane.circuit.probe is not Probe.ASKED:
                 job.released.append(self._release(lane))
+                if lane.shared:
+                    job.handed_over.append(lane.tenant)
                 job.fenced[lane.tenant] = lane.token
             if lane.tenant in job.fenced:
                 lane.begin_settle()

@@ -33,9 +33,12 @@ def plan(
 ) -> Plan:
     """A round of about `budget` events, shared by start-time fair queuing among lanes below the ceiling.
 
-    Those without a backlog run ahead of nobody, and are above it only because they come from another relay.
+    Those without a backlog run ahead of nobody, and are above it only because they come from another relay, or because
+    the least served of all was written down a while ago.
     """
-    ready = [lane for lane in lanes if _is_ready(lane, now) and (lane.idle or lane.virtual_time <= ceiling)]
+    ready = [
+        lane for lane in lanes if _is_ready(lane, now) and (lane.virtual_time <= ceiling or not lane.has_backlog(now))
+    ]
     allowed = [(lane, _allowance(lane, now, now_us)) for lane in ready]
     part = [(lane, most) for lane, most in allowed if most >= 1]
     if not part:

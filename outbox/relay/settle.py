@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 
 from psycopg.errors import LockNotAvailable
 
-from outbox import sql
+from outbox import sql, wakeup
 from outbox.relay.session import LOCK_SECONDS, Connection, array, connect, cut_off, numbers, query
 from outbox.relay.spans import Span
 
@@ -89,6 +89,8 @@ class Settle:
     acknowledged: list[Acknowledged] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     released: list[LaneState] = field(default_factory=list)
+    handed_over: list[str] = field(default_factory=list)
+    """Those of them that other relays should hold."""
     fenced: dict[str, int] = field(default_factory=dict)
     """Tenant -> token of every lane the job writes for."""
     reports: list[CircuitReport] = field(default_factory=list)
@@ -126,6 +128,13 @@ class Settle:
             if self.released:
                 released = [lane for lane in self.released if lane.tenant not in self.lost]
                 query(connection, sql.load("release"), release_params(released, owner))
+                self._tell_the_others(connection, owner)
+
+    def _tell_the_others(self, connection: Connection, owner: uuid.UUID) -> None:
+        handed_over = [tenant for tenant in self.handed_over if tenant not in self.lost]
+        if handed_over:
+            told = {"channel": wakeup.LANES_CHANNEL, "payload": f"{owner} {wakeup.compose(handed_over)}"}
+            query(connection, "SELECT pg_notify(%(channel)s, %(payload)s)", told)
 
     def _fence(self, connection: Connection, owner: uuid.UUID, statement: LiteralString) -> None:
         params = {"tenants": list(self.fenced), "tokens": numbers(list(self.fenced.values())), "owner": owner}

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from circuits.api import EVERY_TENANT
 from outbox import conf, wakeup
 from outbox.relay import circuit, metrics
+from outbox.relay.candidates import PATIENCE_SECONDS
 from outbox.relay.circuit import Probe
 from outbox.relay.desk import Desk, Leave
 from outbox.relay.judge import Judge
@@ -33,8 +34,6 @@ PROBE_SECONDS = 60.0
 """How long a lane under probe uses the producer of lanes under suspicion, at most."""
 CLAIM_SECONDS = 0.003
 """Claims are not made more often than this."""
-PATIENCE_SECONDS = 0.05
-"""How long candidates wait for another relay, when this one has its part."""
 SHARED_PAUSE_SECONDS = 0.5
 """How long a relay with more than its share leaves a lane to the others before it asks again."""
 
@@ -92,6 +91,8 @@ class Steering:
         for channel, payload in self.listener.heard():
             if channel == wakeup.CHANNEL:
                 self._woken(wakeup.parse(payload), now)
+            elif channel == wakeup.LANES_CHANNEL:
+                self._handed_over(payload, now)
             elif channel == circuit.CHANNEL:
                 self._circuit_changed(payload)
             else:
@@ -115,7 +116,7 @@ class Steering:
 
     def broker_changed(self, *, gone: bool) -> None:
         """The relay has found the broker gone, or back."""
-        self._broker_gone = gone
+        self._broker_gone = self.tenure.stuck = gone
         self.desk.broker(gone=gone)
 
     def _found(self, found: Found, now: float) -> None:
@@ -140,6 +141,18 @@ class Steering:
                 lane.wake(now)
         self.tenure.offer(tenants, now=now)
 
+    def _handed_over(self, payload: str, now: float) -> None:
+        """A relay has given lanes back because it should not hold them."""
+        relay, _, names = payload.partition(" ")
+        tenants = wakeup.parse(names)
+        if relay == str(self.tenure.relay_id):
+            return
+        if tenants is None:
+            self.tenure.candidates.ask_again()
+            self.watcher.scan_now.set()
+        else:
+            self.tenure.candidates.free(tenants - self.tenure.lanes.keys(), now=now)
+
     # leases
 
     def steer(self, now: float) -> None:
@@ -147,6 +160,7 @@ class Steering:
         if now >= self._renew_at and not self._renewing:
             self._renew(now)
         self.tenure.choose_leavers(now)
+        self.watcher.tell_backlogged(self.tenure.laden)
         for lane in self.tenure.lanes.values():
             if lane.leaving:
                 self.busy[lane.tenant] = lane
@@ -160,7 +174,8 @@ class Steering:
         self.tenure.candidates.take_heard(now)
         if not self.tenure.candidates.at or now - self.claimed_at < CLAIM_SECONDS:
             return
-        free, asked_since = self.tenure.free(beyond=beyond), now
+        # Whoever wakes up is better off where there is no backlog.
+        free, asked_since = self.tenure.free(beyond=beyond and not self.tenure.yields), now
         if free <= 0:
             # Nobody else has taken them: the others' count of lanes may be as old as ours.
             free, asked_since = self.tenure.free(beyond=True), now - PATIENCE_SECONDS

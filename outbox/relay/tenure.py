@@ -39,6 +39,10 @@ class Tenure:
         self.lanes: dict[str, Lane] = {}
         self.candidates = Candidates()
         self.level = Level()
+        self.laden = 0
+        """Lanes held that have a backlog that lasts, or had one a moment ago."""
+        self.stuck = False
+        """Whether the broker does not answer."""
         self.db_now = db_now
         found = query(connection, sql.load("fleet"), {"owner": relay_id})[0]
         self.fleet = Fleet.of(found)
@@ -47,6 +51,8 @@ class Tenure:
         self._rows: set[str] = set()
         self._recent: dict[str, float] = {}
         self._shift = 0.0
+        self._laden_until = float("-inf")
+        self._apart = False
         self._fleet_at = 0.0
         self._fleet_grew_at = float("-inf")
 
@@ -75,22 +81,30 @@ class Tenure:
 
     @property
     def target(self) -> int:
-        """Lanes this relay should hold: its part of all.
+        """Lanes this relay should hold: its part of all; while it yields, none but those with a backlog.
 
         As of the last renewal: counted with what it holds at this moment, its part would follow what it does.
         """
-        return self._part(max(self.fleet.leased, len(self.lanes)) + self._waiting)
+        if self.yields:
+            return self._backlogged()
+        lanes = max(self.fleet.leased, len(self.lanes)) + self._waiting
+        return self._part(lanes, relays=self._hosts)
 
     @property
-    def target_backlogged(self) -> int:
-        """Lanes with a backlog that it should hold: fewer or more than an equal part if it is slower or faster."""
-        return self._part_of_backlogged(held=self._backlogged())
+    def yields(self) -> bool:
+        """Whether it leaves lanes without a backlog to other relays: here they would wait for its rounds."""
+        return self.laden > 0 and self._hosts < self.fleet.relays
+
+    @property
+    def _hosts(self) -> int:
+        return self.fleet.hosts(laden=self.laden > 0, room=self.settings.max_lanes, apart=self._apart)
 
     def _part_of_backlogged(self, *, held: int) -> int:
-        return self._part(max(self.fleet.backlogged, held) + self.fleet.waiting, shift=self._shift)
+        lanes = max(self.fleet.backlogged, held) + self.fleet.waiting
+        return self._part(lanes, relays=self.fleet.relays, shift=self._shift)
 
-    def _part(self, lanes: int, *, shift: float = 0.0) -> int:
-        equal = lanes / max(1, self.fleet.relays)
+    def _part(self, lanes: int, *, relays: int, shift: float = 0.0) -> int:
+        equal = lanes / relays
         return max(1, min(self.settings.max_lanes, ceil(equal * (1 + shift))))
 
     def _backlogged(self) -> int:
@@ -101,6 +115,8 @@ class Tenure:
         held = sum(not lane.leaving for lane in self.lanes.values())
         if beyond:
             return self.settings.max_lanes - held
+        if self.yields:
+            return 0
         backlogged = self._backlogged()
         room = max(self.target - held, self._part_of_backlogged(held=backlogged) - backlogged)
         return min(room, self.settings.max_lanes - held)
@@ -145,7 +161,8 @@ class Tenure:
             self._rows.update(new)
 
     def _held(self, row: tuple[Any, ...], now: float) -> Lane:
-        tenant, token, virtual_time, weight, rate, quota, rate_clock, floor, blocked, epoch, failing, by_probe = row
+        tenant, token, virtual_time, weight, rate, quota, rate_clock, floor, *rest = row
+        blocked, epoch, failing, by_probe, had_work = rest
         deadline = now + self.settings.lease_seconds * 0.9
         lane = Lane(
             tenant=tenant,
@@ -154,6 +171,7 @@ class Tenure:
             floor=floor,
             now=now,
             deadline=deadline,
+            had_work=had_work,
         )
         lane.weight, lane.rate, lane.batch_quota = weight, rate, quota
         lane.rate_clock, lane.blocked = rate_clock, blocked
@@ -169,9 +187,9 @@ class Tenure:
         self._recent = {name: at for name, at in self._recent.items() if now - at < RECENT_SECONDS}
         self.candidates.forget_old(now)
         for lane in lanes:
-            lane.floor_given, lane.counted = lane.floor, lane.backlogged
+            lane.floor_given = lane.floor
         return Renew(
-            lanes=[self.state(lane, floor=lane.floor_given, has_work=lane.counted) for lane in lanes],
+            lanes=[self.state(lane, floor=lane.floor_given, has_work=lane.may_have_backlog) for lane in lanes],
             lease=self.settings.lease_seconds,
             asked_at=now,
             block_changes={lane.tenant: lane.block_changes for lane in lanes},
@@ -220,7 +238,7 @@ class Tenure:
 
     def note_served(self, served: float, now: float) -> None:
         """A round has moved lanes on by so much virtual time in all. Lanes that wait for reports count as well."""
-        backlogged = [lane.virtual_time for lane in self.lanes.values() if lane.backlogged]
+        backlogged = [lane.virtual_time for lane in self.lanes.values() if lane.may_have_backlog]
         if backlogged:
             self.level.note(fmean(backlogged), now, served=served / len(backlogged))
 
@@ -230,13 +248,25 @@ class Tenure:
         """Marks lanes to give back: dry, paused, not let through, above the target, or ahead of lanes that wait."""
         waiting = self._waiting
         held = [lane for lane in self.lanes.values() if not lane.leaving]
-        # What is dry stays for a tenure: claiming it again costs more than holding it. But beside a backlog whoever is
-        # less busy is to have it at its next commit, and without room those that wait are.
-        crowded = waiting > 0 and (self.fleet.backlogged > 0 or len(held) + waiting > self.settings.max_lanes)
+        self._weigh(held, now)
+        # As long as there is room, what is dry stays for a tenure: claiming it again costs more than holding it.
+        crowded = waiting > 0 and len(held) + waiting > self.settings.max_lanes
         for lane in held:
             lane.leaving = self._is_done(lane, now, crowded)
         if waiting or self.fleet.relays > 1:
             self._make_room([lane for lane in held if not lane.leaving], now)
+
+    def _weigh(self, held: list[Lane], now: float) -> None:
+        """Which lanes have a backlog that lasts. Without the broker every lane with work has one."""
+        for lane in held:
+            lane.counted = lane.may_have_backlog or lane.has_backlog(now)
+        laden = sum(lane.has_backlog(now) or (self.stuck and lane.expects_work) for lane in held)
+        if laden:
+            self._laden_until = now + self.settings.tenure_seconds
+        if laden or now >= self._laden_until:
+            # Not before a tenure has gone by without: lanes would go to and fro with every burst.
+            self.laden = laden
+        self._apart = self._hosts < self.fleet.relays
 
     def _is_done(self, lane: Lane, now: float, crowded: bool) -> bool:
         if lane.paused or lane.circuit.barred:
@@ -262,8 +292,10 @@ class Tenure:
         # One that commits at the moment when it changes relays waits for that: a few more or less are not worth it.
         if surplus > len(held) * LARGE_SURPLUS:
             self._give_back(dry, surplus, now)
-        if self._waiting:
-            full, leeway = len(held) >= self.settings.max_lanes, self._leeway() + self._unknown(now)
+        full = len(held) >= self.settings.max_lanes
+        # What has just been offered may well be others'.
+        if self._waiting if full else max(self.fleet.waiting, self.candidates.overdue(now)):
+            leeway = self._leeway() + self._unknown(now)
             for lane in held if full else with_backlog:
                 if self._is_over_time(lane, now) and (full or self._lead(lane) > leeway):
                     lane.leaving = True
@@ -291,10 +323,11 @@ class Tenure:
         return self.settings.tenure_seconds * (CAPPED_TENURES if lane.capped else 1)
 
     def _unknown(self, now: float) -> float:
-        """How far the least served lane may have got since its holder wrote it down, if it is served as ours are."""
-        if self.level.value(now) is None:
-            return 0.0
-        return self.level.pace * (now - self._fleet_at + self.settings.renew_seconds)
+        """How far the least served lane may have got since its holder wrote it down, if it is served as ours are, or as
+        those of the other relays if we have none.
+        """
+        pace = self.fleet.others_pace if self.level.value(now) is None else self.level.pace
+        return pace * (now - self._fleet_at + self.settings.renew_seconds)
 
     def _leeway(self) -> float:
         return float(AHEAD_QUANTA * self.settings.quantum)
@@ -323,4 +356,4 @@ def _has_more(lane: Lane) -> bool:
     """A backlog that has lasted since all were counted; or one that its limit keeps back, though it is then no measure
     of who is served least.
     """
-    return (lane.counted and lane.backlogged) or lane.capped
+    return lane.may_have_backlog or lane.capped

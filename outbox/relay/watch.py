@@ -28,6 +28,7 @@ from outbox.relay.session import LOCK_SECONDS, connect, cut_off, lock_key, query
 logger = logging.getLogger("outbox.relay")
 
 SCAN_CHUNK = 2_000
+HEARTBEAT_SECONDS = 1.0
 STRANDED_SECONDS = 30.0
 PROMOTE_CHUNK = 1_000
 PROMOTE_SECONDS = 0.5
@@ -66,6 +67,7 @@ class Vitals:
     """What the relay's own thread tells about itself."""
 
     lanes: int = 0
+    backlogged: int = 0
     published: int = 0
     level: Level = field(default_factory=Level)
 
@@ -99,9 +101,11 @@ class Watcher:
         self._stop = threading.Event()
         self._news: deque[News | BaseException] = deque()
         self._rate_base = (time.monotonic(), 0)
+        self._laden_told = False
         self.vitals = Vitals()
         self.scan_now = threading.Event()
         self._thoroughly = threading.Event()
+        self._beat_now = threading.Event()
         self._counter = BacklogCounter()
         self._connection = connect("watch", lock_seconds=LOCK_SECONDS)
         self._register()
@@ -125,6 +129,13 @@ class Watcher:
         self._thoroughly.set()
         self.scan_now.set()
 
+    def tell_backlogged(self, lanes: int) -> None:
+        """How many lanes have a backlog that lasts. Others hear at once whether there are any."""
+        before, self.vitals.backlogged = self.vitals.backlogged, lanes
+        if bool(lanes) != bool(before):
+            self._beat_now.set()
+            self.scan_now.set()
+
     def close(self) -> None:
         """Ends the thread and takes the relay off the list."""
         self._stop.set()
@@ -146,11 +157,12 @@ class Watcher:
 
     def _work(self) -> None:
         scan = Duty(self._scan, every=conf.get().scan_seconds, rarely=10)
+        beat = Duty(self._heartbeat, every=HEARTBEAT_SECONDS)
         duties = (
+            beat,
             Duty(self._promote, every=0.25),
             scan,
             Duty(self._bury_the_dead, every=0.5),
-            Duty(self._heartbeat, every=1.0),
             Duty(self._count_backlog, every=LOOK_SECONDS, due=time.monotonic() + LOOK_SECONDS),
             Duty(self._find_stranded, every=STRANDED_SECONDS, rarely=50, due=time.monotonic() + STRANDED_SECONDS),
         )
@@ -162,6 +174,9 @@ class Watcher:
                 if rest > 0 and self.scan_now.wait(rest):
                     self.scan_now.clear()
                     scan.due = 0.0
+                if self._beat_now.is_set():
+                    self._beat_now.clear()
+                    beat.due = 0.0
         except BaseException as error:  # handed to the relay's thread, which logs and starts anew
             self._tell(error)
 
@@ -183,7 +198,7 @@ class Watcher:
         self._tell_the_others()
 
     def _tell_the_others(self) -> None:
-        """That the fleet has changed: they renew at once, and so see how many lanes are theirs now."""
+        """That the fleet has changed: they renew at once, and so see which lanes are theirs now."""
         query(self._connection, "SELECT pg_notify('outbox_policy', '')")
 
     def _heartbeat(self) -> None:
@@ -191,20 +206,25 @@ class Watcher:
         now, published = time.monotonic(), self.vitals.published
         rate = (published - before) / (now - then) if now > then else 0.0
         self._rate_base = (now, published)
+        laden = bool(self.vitals.backlogged)
         alive = query(
             self._connection,
             "UPDATE outbox_relays SET heartbeat_at = clock_timestamp(), rate = %(rate)s, lanes = %(lanes)s,"
-            " virtual_time = %(level)s, pace = %(pace)s WHERE id = %(id)s RETURNING id",
+            " backlogged = %(backlogged)s, virtual_time = %(level)s, pace = %(pace)s WHERE id = %(id)s RETURNING id",
             {
                 "id": self._relay_id,
                 "rate": rate,
                 "lanes": self.vitals.lanes,
+                "backlogged": self.vitals.backlogged,
                 "level": self.vitals.level.value(now),
                 "pace": self.vitals.level.pace,
             },
         )
         if not alive:
             raise RelayBuried("Another relay found our session gone and has taken our lanes.")
+        if laden != self._laden_told:
+            self._laden_told = laden
+            self._tell_the_others()
 
     def _bury_the_dead(self) -> None:
         """Whoever gets the advisory lock of another relay knows that its session, hence the relay, is gone."""

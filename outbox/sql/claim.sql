@@ -9,7 +9,7 @@ WITH wanted AS MATERIALIZED (
            greatest(
                l.virtual_time, %(virtual_now)s - CASE WHEN l.has_work THEN %(most_credit)s ELSE 0 END
            ) AS virtual_time,
-           p.weight, p.rate, p.batch_quota, c.epoch, c.failures, c.by_probe
+           l.has_work, p.weight, p.rate, p.batch_quota, c.epoch, c.failures, c.by_probe
     FROM outbox_lanes l
     LEFT JOIN outbox_tenant_policies p ON p.tenant_id = l.tenant_id
     LEFT JOIN LATERAL (
@@ -35,7 +35,7 @@ WITH wanted AS MATERIALIZED (
     FOR UPDATE OF l SKIP LOCKED
 )
 UPDATE outbox_lanes l
-SET owner = %(owner)s, token = l.token + 1, has_work = true, virtual_time = w.virtual_time,
+SET owner = %(owner)s, token = l.token + 1, virtual_time = w.virtual_time,
     floor = coalesce(l.floor, timestamptz '2000-01-01 00:00:00+00'),
     leased_until = clock_timestamp() + %(lease)s * interval '1 second'
 FROM wanted w
@@ -46,4 +46,4 @@ RETURNING l.tenant_id, l.token, l.virtual_time, coalesce(w.weight, 1), w.rate, w
         WHERE e.tenant_id = l.tenant_id AND e.status = 'scheduled' AND e.attempts > 0
         LIMIT 1
     ), false) AS blocked,
-    coalesce(w.epoch, 0), coalesce(w.failures > 0, false), coalesce(w.by_probe, false)
+    coalesce(w.epoch, 0), coalesce(w.failures > 0, false), coalesce(w.by_probe, false), w.has_work

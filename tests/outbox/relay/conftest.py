@@ -262,9 +262,14 @@ class Driver:
         sender.produce = produce
         return produced
 
-    def hears(self) -> None:
-        """Returns once there is a notification to hear."""
-        wait_until(lambda: self.steering.listener.waiting)
+    def hears(self, tenant: str) -> None:
+        """Returns once there is a notification of this tenant to hear; one of another may have come late."""
+
+        def heard() -> bool:
+            told = [item for item in list(self.steering.listener._heard) if not isinstance(item, BaseException)]
+            return any(tenant in payload.split(",") for _, payload in told)
+
+        wait_until(heard)
 
     def lane(self, tenant: str = "acme") -> Lane:
         return self.tenure.lanes[tenant]
@@ -305,8 +310,8 @@ def consumed(cluster: MockCluster, *, topic: str = "news") -> list[ReceivedEvent
 
 
 def lane(tenant: str = "acme", *, floor: int = 0, **changes: Any) -> Lane:
-    """A lane that has just been claimed, at time 0 of both clocks."""
-    made = Lane(tenant=tenant, token=1, virtual_time=0.0, floor=floor, now=0.0, deadline=1e9)
+    """A lane that has just been claimed with work left, at time 0 of both clocks."""
+    made = Lane(tenant=tenant, token=1, virtual_time=0.0, floor=floor, now=0.0, deadline=1e9, had_work=True)
     for name, value in changes.items():
         setattr(made, name, value)
     return made

@@ -217,14 +217,15 @@ class Database:
             return []
         self.lane = LaneRow(owner=params["owner"], token=self.lane.token + 1, floor=self.lane.floor or 0)
         quota = (None, 1, 3)[self.lane.token % 3]
-        circuit = (0, False, False)
-        return [(TENANT, self.lane.token, 0.0, 1.0, None, quota, None, self.lane.floor, self._blocked(), *circuit)]
+        circuit, had_work = (0, False, False), False
+        policy = (1.0, None, quota, None)
+        return [(TENANT, self.lane.token, 0.0, *policy, self.lane.floor, self._blocked(), *circuit, had_work)]
 
     def _blocked(self) -> bool:
         return any(event.attempts for event in self.with_status("scheduled"))
 
     def _fleet(self, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        return [(int(self.lane.owner is not None), 0, 0, 0.0, 0.0, 1, None, None)]
+        return [(int(self.lane.owner is not None), 0, 0, 0.0, 0.0, 1, 0, None, None, None)]
 
     def _renew(self, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         if not self._take_floor(params):

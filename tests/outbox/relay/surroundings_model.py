@@ -138,6 +138,9 @@ class Watcher:
         self.vitals = Vitals()
         self.scan_now = threading.Event()
 
+    def tell_backlogged(self, lanes: int) -> None:
+        """There is no other relay."""
+
     def news(self) -> list[News]:
         database = self._world.database
         told, self._world.news = self._world.news, []

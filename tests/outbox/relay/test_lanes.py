@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.relay.failures import FailureClass, classify
-from outbox.relay.lanes import UNLIMITED, Lane, Row
+from outbox.relay.lanes import LASTING_SECONDS, UNLIMITED, Lane, Row
 from tests.outbox.relay.conftest import lane
 
 SECOND_US = 1_000_000
@@ -218,6 +218,38 @@ def test_a_wake_up_of_a_lane_with_a_backlog_does_not_shrink_its_part() -> None:
 
 
 # Pauses after failures that are nobody's fault
+
+
+def test_a_backlog_is_what_no_read_has_come_to_the_end_of_for_half_a_second() -> None:
+    made = lane(counted=False)
+    assert not made.has_backlog(LASTING_SECONDS)
+    assert made.has_backlog(1.1 * LASTING_SECONDS)
+    made.was_read(10.0, dry=True)
+    made.wake(20.0)
+    made.was_read(20.0, dry=False)
+    made.idle = False
+    made.was_read(20.0 + LASTING_SECONDS, dry=False)
+    assert not made.has_backlog(20.0 + LASTING_SECONDS)
+    assert made.has_backlog(20.0 + 1.1 * LASTING_SECONDS)
+
+
+def test_what_was_left_when_it_was_claimed_counts_until_a_read_comes_to_the_end() -> None:
+    made = lane()
+    assert made.may_have_backlog
+    made.was_read(1.0, dry=False)
+    assert made.may_have_backlog
+    made.was_read(1.0, dry=True)
+    made.idle, made.predicted = False, UNLIMITED
+    assert not made.may_have_backlog
+
+
+@pytest.mark.parametrize(("changes", "hungry"), [({}, False), ({"woken": True}, True), ({"rewind_to": 5}, True)])
+def test_a_lane_that_was_read_to_its_end_is_read_again_when_it_was_woken_meanwhile_or_has_to_go_back(
+    changes: dict[str, Any], hungry: bool
+) -> None:
+    made = lane(**({"woken": False} | changes))
+    made.was_read(1.0, dry=True)
+    assert (made.hungry, made.predicted) == (hungry, 1)
 
 
 def test_pauses_grow_from_a_fiftieth_of_a_second_to_two_seconds() -> None:

@@ -215,7 +215,7 @@ def test_a_commit_during_its_lanes_round_is_not_missed(make_relay: MakeRelay, ta
         if len(produced) == 10:
             tables.add("last")
             tables.notify("acme")
-            driver.hears()
+            driver.hears("acme")
 
     produced = driver.tap(at)
     tables.add_many(300)

@@ -17,7 +17,7 @@ def commit(tables: Tables, driver: Driver, tenant: str, *keys: str) -> None:
     """Events of a tenant, and the relay has been told."""
     tables.add(*keys, tenant=tenant)
     tables.notify(tenant)
-    driver.hears()
+    driver.hears(tenant)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_lane_that_owes_virtual_time_waits_for_its_turn(driver: Driver, tables
     while driver.lane("noisy").outstanding:
         driver.relay._senders.wait(0.01)
     tables.notify("noisy")
-    driver.hears()
+    driver.hears("noisy")
     driver.relay._express_if_woken()
     assert len(produced) == 1_000
     driver.until(lambda: len(produced) == 1_500)
@@ -157,7 +157,7 @@ def test_a_lane_is_not_fetched_a_second_time_within_its_own_round(driver: Driver
     def at(produced: list[str]) -> None:
         if len(produced) == 1:
             tables.notify("noisy")
-            driver.hears()
+            driver.hears("noisy")
 
     produced = driver.tap(at)
     tables.add_many(600, tenant="noisy")
@@ -179,7 +179,7 @@ def test_it_does_not_run_within_itself(make_relay: MakeRelay, tables: Tables, mo
     produced = driver.tap(at)
     tables.add_many(CHUNK, tenant="first")
     tables.notify("first")
-    driver.hears()
+    driver.hears("first")
     driver.relay._express_if_woken()
     assert len(produced) == CHUNK
     driver.relay._express_if_woken()

@@ -92,6 +92,8 @@ def test_a_lane_is_not_released_while_reports_are_missing() -> None:
 
 
 def test_a_lane_with_nothing_under_way_is_released_by_itself() -> None:
+    job = outcomes().job([lane(leaving=True, token=3), lane("globex", leaving=True, shared=True)])
+    assert job.handed_over == ["globex"]
     job = outcomes().job([lane(leaving=True, token=3)])
     assert job.fenced == {"acme": 3}
     assert len(job.released) == 1

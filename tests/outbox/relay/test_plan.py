@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.relay.fairness import MOST_CREDIT, PAGE_BYTES
-from outbox.relay.lanes import UNLIMITED, Failure, Lane
+from outbox.relay.lanes import LASTING_SECONDS, UNLIMITED, Failure, Lane
 from outbox.relay.plan import MOST_ISOLATED, Plan, plan
 from tests.outbox.relay.conftest import lane
 
@@ -49,6 +49,13 @@ def test_lanes_above_the_ceiling_are_left_out() -> None:
 def test_a_lane_without_a_backlog_is_never_above_it() -> None:
     part = planned([lane("woken", virtual_time=6.0, idle=True, predicted=1)], ceiling=5.0)
     assert list(quotas(part)) == ["woken"]
+
+
+def test_a_lane_that_came_a_moment_ago_is_not_above_it_either() -> None:
+    """It may have as little as fills one quota, while what is known of the least served of all is a second old."""
+    came = lane("came", virtual_time=6.0, filling_since=10.0 - LASTING_SECONDS)
+    stayed = lane("stayed", virtual_time=6.0, filling_since=9.9 - LASTING_SECONDS)
+    assert list(quotas(planned([came, stayed], ceiling=5.0))) == ["came"]
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:

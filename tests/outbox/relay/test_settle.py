@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from confluent_kafka import KafkaError
 
-from outbox import sql
+from outbox import sql, wakeup
 from outbox.relay.session import Connection
 from outbox.relay.settle import MOST_HELD_RECORDED, Acknowledged, Failed, Job, LaneState, Renew, Settle, Settler
 from tests.outbox.relay.conftest import Tables, another_session, is_leased_since
@@ -351,6 +351,23 @@ def test_a_released_lane_is_free_and_keeps_its_account(
     assert (row["virtual_time"], row["has_work"]) == (12.5, False)
     assert row["rate_clock"].isoformat() == "2000-01-01T00:00:09+00:00"
     assert row["floor"].isoformat() == "2000-01-01T00:00:02+00:00"
+
+
+def test_others_are_told_of_lanes_that_they_should_hold(
+    session: Connection, tables: Tables, leased: Callable[..., None]
+) -> None:
+    leased("acme", "globex")
+    with another_session() as other:
+        other.execute(f"LISTEN {wakeup.LANES_CHANNEL}")
+        fenced = {"acme": 5, "globex": 5}
+        handed_over = ["globex", "lost"]
+        released = [state(name) for name in ("acme", *handed_over)]
+        Settle(released=released, handed_over=handed_over, fenced=fenced | {"lost": 5}).run(session, ME)
+        (notice,) = other.notifies(timeout=HANG_SECONDS, stop_after=1)
+        assert notice.payload == f"{ME} globex"
+        Settle(released=[state("acme")], fenced={"acme": 5}).run(session, ME)
+        Settle(released=[state("lost")], handed_over=["lost"], fenced={"lost": 5}).run(session, ME)
+        assert list(other.notifies(timeout=0.1)) == []
 
 
 def test_events_and_release_are_settled_together(

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
-from outbox import conf
+from outbox import conf, wakeup
 from outbox.relay import settle, steering
+from outbox.relay.candidates import PATIENCE_SECONDS
 from outbox.relay.fleet import Fleet
-from outbox.relay.lanes import Failure, Lane
+from outbox.relay.lanes import LASTING_SECONDS, Failure, Lane
 from outbox.relay.listen import Listener
 from outbox.relay.outcome import Outcomes
 from outbox.relay.session import Connection
-from outbox.relay.steering import CLAIM_SECONDS, PATIENCE_SECONDS, SHARED_PAUSE_SECONDS, Steering
+from outbox.relay.steering import CLAIM_SECONDS, SHARED_PAUSE_SECONDS, Steering
 from outbox.relay.watch import Found, Promoted, Stranded, Watcher
 from tests.outbox.relay.conftest import Tables, another_session, lane, lanes_locked
 from tests.support.waiting import wait_until
@@ -57,6 +58,11 @@ def hold(steers: Steering, *tenants: str) -> list[Lane]:
     steers.tenure.offer(tenants, now=0.0)
     steers.tenure.claim(list(tenants), limit=len(tenants), now=0.0)
     return [steers.tenure.lanes[tenant] for tenant in tenants]
+
+
+def hold_with_backlog(steers: Steering, *names: str) -> None:
+    for held in hold(steers, *names):
+        held.counted = True
 
 
 def tell(steers: Steering, *news: Any, now: float = 0.0) -> None:
@@ -118,6 +124,43 @@ def test_an_event_behind_sends_its_lane_back(
     tell(steers, news({"held": 500, "other": 700}))
     assert (held.rewind_to, held.hungry) == (500, True)
     assert list(steers.tenure.candidates.at) == ["other"]
+
+
+def test_a_lane_that_another_relay_handed_over_is_asked_for_at_once(steers: Steering, tables: Tables) -> None:
+    """Though it was refused a moment ago."""
+    tables.execute(
+        "INSERT INTO outbox_lanes (tenant_id, owner, leased_until) VALUES ('a', %(o)s, '2100-01-01')", o=SOMEBODY_ELSE
+    )
+    hold(steers, "held")
+    steers.tenure.offer(["a"], now=1.0)
+    steers.claim(1.0)
+    tables.execute("UPDATE outbox_lanes SET owner = NULL, leased_until = NULL WHERE tenant_id = 'a'")
+    notify(steers, "outbox_wake", "a", now=1.1)
+    steers.claim(1.1)
+    assert "a" not in steers.tenure.lanes
+    notify(steers, wakeup.LANES_CHANNEL, f"{ME} a", now=1.1)
+    assert list(steers.tenure.candidates.at) == []
+    notify(steers, wakeup.LANES_CHANNEL, f"{SOMEBODY_ELSE} a,held", now=1.1)
+    assert list(steers.tenure.candidates.at) == ["a"]
+    steers.claim(1.1)
+    assert "a" in steers.tenure.lanes
+
+
+def test_more_lanes_handed_over_than_have_names_are_searched_for(steers: Steering) -> None:
+    steers.tenure.offer(["a"], now=1.0)
+    steers.tenure.candidates.refuse(["a"], now=1.0)
+    notify(steers, wakeup.LANES_CHANNEL, f"{SOMEBODY_ELSE} {wakeup.EVERYONE}", now=1.0)
+    assert steers.watcher.scan_now.is_set()
+    steers.tenure.offer(["a"], now=1.0)
+    assert list(steers.tenure.candidates.at) == ["a"]
+
+
+def test_a_relay_without_the_broker_says_so_to_the_others(steers: Steering) -> None:
+    hold(steers, "a", "b")
+    steers.tenure.lanes["b"].woken, steers.tenure.lanes["b"].predicted = False, 1
+    steers.broker_changed(gone=True)
+    steers.steer(0.1)
+    assert steers.watcher.vitals.backlogged == 1
 
 
 def test_a_commit_wakes_a_held_lane_and_makes_another_a_candidate(steers: Steering) -> None:
@@ -217,13 +260,32 @@ def test_a_full_relay_claims_nothing(steers: Steering) -> None:
 
 
 def test_woken_lanes_are_claimed_beyond_a_relays_part(steers: Steering) -> None:
-    hold(steers, "a", "b")
+    hold_with_backlog(steers, "a", "b")
     steers.tenure.fleet = Fleet(leased=2, backlogged=2, relays=2)
     steers.tenure.offer(["c"], now=1.0)
     steers.claim(1.0)
     assert "c" in steers.tenure.candidates.at
     steers.claim(1.0, beyond=True)
     assert "c" in steers.tenure.lanes
+
+
+def test_beside_a_backlog_woken_lanes_are_left_to_relays_without_one_for_a_moment(steers: Steering) -> None:
+    hold_with_backlog(steers, "busy")
+    steers.tenure.fleet = Fleet(leased=2, backlogged=1, relays=2)
+    steers.steer(1.0)
+    steers.tenure.offer(["woken"], now=2.0)
+    steers.claim(2.0, beyond=True)
+    assert "woken" in steers.tenure.candidates.at
+    steers.claim(2.0 + PATIENCE_SECONDS * 1.1, beyond=True)
+    assert "woken" in steers.tenure.lanes
+
+
+def test_the_others_hear_of_a_backlog_that_lasts(steers: Steering) -> None:
+    hold(steers, "busy")
+    steers.steer(LASTING_SECONDS)
+    assert steers.watcher.vitals.backlogged == 0
+    steers.steer(1.1 * LASTING_SECONDS)
+    assert steers.watcher.vitals.backlogged == 1
 
 
 def test_candidates_whose_time_has_not_come_are_not_asked_for(steers: Steering) -> None:
@@ -489,7 +551,7 @@ def test_candidates_that_find_no_place_do_not_keep_the_relay_awake(steers: Steer
 def test_candidates_are_left_to_other_relays_for_a_moment_only(steers: Steering) -> None:
     """With its part this relay may take them all the same: the others' count of lanes may be as old as its own."""
     steers._renew_at = 10.0
-    hold(steers, "a", "b")
+    hold_with_backlog(steers, "a", "b")
     steers.tenure.fleet = Fleet(leased=2, backlogged=2, relays=2)
     steers.tenure.offer(["c"], now=9.0)
     assert steers.next_duty(9.0) == pytest.approx(PATIENCE_SECONDS)

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import math
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
-from outbox.relay.candidates import MOST, REFUSED_SECONDS
+from outbox.relay.candidates import MOST, PATIENCE_SECONDS, REFUSED_SECONDS
 from outbox.relay.circuit import Probe
 from outbox.relay.fairness import MOST_CREDIT
 from outbox.relay.fleet import Fleet
-from outbox.relay.lanes import UNLIMITED, Lane
+from outbox.relay.lanes import LASTING_SECONDS, UNLIMITED, Lane
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import (
     AHEAD_QUANTA,
@@ -46,6 +47,12 @@ def renew(by: Tenure, session: Connection, *, now: float = 0.0) -> list[str]:
     job = by.renewal(now)
     job.run(session, ME)
     return [each.tenant for each in by.renewed(job, now)]
+
+
+def claim_with_backlog(by: Tenure, *names: str) -> None:
+    claim(by, *names)
+    for name in names:
+        by.lanes[name].counted = True
 
 
 def put_lane(tables: Tables, tenant: str = "acme", **columns: Any) -> None:
@@ -84,11 +91,6 @@ def test_a_wake_up_of_a_lane_that_is_being_released_is_kept(tenure: Tenure) -> N
     tenure.lanes["a"] = lane("a", leaving=True, woken=False)
     tenure.offer(["a"], now=0.0)
     assert tenure.lanes["a"].woken
-
-
-def test_a_claim_names_a_thousand_candidates_at_most(tenure: Tenure) -> None:
-    tenure.offer([f"tenant-{n}" for n in range(MOST + 5)], now=0.0)
-    assert len(tenure.candidates.due(0.0)) == MOST
 
 
 def test_everyone_is_asked_for_in_the_end_however_many_there_are(session: Connection, tables: Tables) -> None:
@@ -228,28 +230,6 @@ def test_who_is_refused_is_left_alone_for_a_moment(tenure: Tenure, tables: Table
     assert tenure.candidates.at
 
 
-def test_what_was_offered_in_that_moment_is_asked_for_after_it(tenure: Tenure, tables: Tables) -> None:
-    """Or who was given back meanwhile, and committed, would wait for the next search."""
-    tables.policy("a", paused=True)
-    claim(tenure, "a")
-    assert tenure.candidates.next_due() == UNLIMITED
-    tenure.offer(["a"], now=REFUSED_SECONDS / 2)
-    assert tenure.candidates.next_due() == REFUSED_SECONDS
-    tenure.candidates.take_heard(REFUSED_SECONDS * 0.9)
-    assert tenure.candidates.at == {}
-    tenure.candidates.take_heard(REFUSED_SECONDS)
-    assert (list(tenure.candidates.at), tenure.candidates.next_due()) == (["a"], REFUSED_SECONDS)
-
-
-def test_a_changed_policy_ends_the_moment(tenure: Tenure, tables: Tables) -> None:
-    tables.policy("a", paused=True)
-    claim(tenure, "a")
-    tenure.offer(["a"], now=0.0)
-    tenure.candidates.ask_again()
-    tenure.candidates.take_heard(0.0)
-    assert tenure.candidates.at
-
-
 def test_who_found_no_place_stays_a_candidate(tenure: Tenure) -> None:
     assert claim(tenure, "a", "b", limit=1) == ["a"]
     assert list(tenure.candidates.at) == ["b"]
@@ -331,6 +311,37 @@ def test_a_relay_aims_at_its_part_of_the_lanes_with_work(
     tenure.lanes = {f"held-{n}": lane(f"held-{n}") for n in range(held)}
     tenure.candidates.at = {f"candidate-{n}": 0.0 for n in range(candidates)}
     assert tenure.target == target
+
+
+@pytest.mark.parametrize(
+    ("fleet", "backlogged", "target"),
+    [
+        (Fleet(leased=20, relays=2, laden=1), 0, 20),
+        (Fleet(leased=20, relays=4, laden=2), 0, 10),
+        (Fleet(leased=20, relays=4, laden=2), 3, 3),
+        (Fleet(leased=20, relays=2, laden=1), 3, 10),
+        # The others have no room for so many.
+        (Fleet(leased=1_000, relays=2), 3, 500),
+        (Fleet(leased=1_000, relays=2, laden=1), 0, 500),
+    ],
+)
+def test_relays_without_a_backlog_aim_at_all_lanes_without_one(
+    tenure: Tenure, fleet: Fleet, backlogged: int, target: int
+) -> None:
+    tenure.fleet = fleet
+    hold(tenure, *[lane(f"busy-{n}") for n in range(backlogged)], lane("dry", idle=True))
+    leavers(tenure, now=LASTING_SECONDS * 1.1)
+    assert tenure.target == target
+    assert tenure.yields is (target == backlogged)
+
+
+def test_relays_that_fill_up_go_on_until_they_are_full(tenure: Tenure) -> None:
+    """Or hundreds of lanes would change places with the last one that comes or goes."""
+    hold(tenure, lane("busy"))
+    for leased, yields in ((1_000, False), (900, True), (1_000, True), (1_025, False), (1_000, False)):
+        tenure.fleet = Fleet(leased=leased, relays=2)
+        leavers(tenure, now=1.0)
+        assert tenure.yields is yields
 
 
 @pytest.mark.parametrize(
@@ -473,7 +484,7 @@ def move(held: Lane, *, to: int) -> None:
 
 
 def test_a_renewal_reads_the_fleet(tenure: Tenure, session: Connection, tables: Tables) -> None:
-    claim(tenure, "mine")
+    claim_with_backlog(tenure, "mine")
     tenure.lanes["mine"].virtual_time = 50.0
     put_lane(tables, "other", owner=SOMEBODY_ELSE, leased_until="2100-01-01", has_work=True, virtual_time=30.0)
     put_lane(tables, "waiting", has_work=True, virtual_time=20.0)
@@ -491,6 +502,44 @@ def test_a_renewal_reads_the_fleet(tenure: Tenure, session: Connection, tables: 
     assert tenure.fleet == Fleet(leased=2, backlogged=2, waiting=1, least_virtual_time=20.0, relays=2)
 
 
+def test_a_renewal_reads_how_many_others_have_a_backlog(tenure: Tenure, session: Connection, tables: Tables) -> None:
+    for relay, lanes, silent in ((ME, 3, 0), (SOMEBODY_ELSE, 2, 0), (uuid.uuid4(), 0, 0), (uuid.uuid4(), 9, 10)):
+        put_relay(tables, relay, lanes, silent)
+    renew(tenure, session)
+    assert (tenure.fleet.relays, tenure.fleet.laden) == (3, 1)
+
+
+def put_relay(tables: Tables, relay: uuid.UUID, backlogged: int, silent_seconds: int) -> None:
+    tables.execute(
+        "INSERT INTO outbox_relays (id, host, pid, version, backlogged, heartbeat_at) VALUES (%(id)s, 'h', 1, '1',"
+        " %(backlogged)s, clock_timestamp() - %(silent)s * interval '1 second')",
+        id=relay,
+        backlogged=backlogged,
+        silent=silent_seconds,
+    )
+
+
+def test_a_backlog_that_lasts_is_written_down_at_a_renewal(tenure: Tenure, session: Connection, tables: Tables) -> None:
+    """A lane that was claimed without work may have a few events or many: that shows when it is not read to its end."""
+    claim(tenure, "acme")
+    leavers(tenure, now=LASTING_SECONDS)
+    renew(tenure, session, now=LASTING_SECONDS)
+    assert not tables.lane()["has_work"]
+    leavers(tenure, now=1.1 * LASTING_SECONDS)
+    renew(tenure, session, now=1.1 * LASTING_SECONDS)
+    assert tables.lane()["has_work"]
+    assert tenure.lanes["acme"].may_have_backlog
+    tenure.lanes["acme"].was_read(2.0, dry=True)
+    assert not tenure.lanes["acme"].may_have_backlog
+
+
+@pytest.mark.parametrize("had_work", [True, False])
+def test_a_claim_says_whether_there_was_work_left(tenure: Tenure, tables: Tables, had_work: bool) -> None:
+    put_lane(tables, has_work=had_work)
+    claim(tenure, "acme")
+    assert tenure.lanes["acme"].may_have_backlog is had_work
+
+
 @pytest.mark.parametrize("has_work", [True, False])
 def test_a_lease_that_is_over_is_nobodys(tenure: Tenure, session: Connection, tables: Tables, has_work: bool) -> None:
     """What a dead relay has left must not count as held until it has work again, nor hold the others back."""
@@ -505,7 +554,7 @@ def test_a_lane_without_a_backlog_that_it_may_send_is_no_measure(
     tenure: Tenure, session: Connection, tables: Tables, changes: dict[str, Any]
 ) -> None:
     """Its virtual time stands still: all others would soon be said to be ahead of it."""
-    claim(tenure, "still", "busy")
+    claim_with_backlog(tenure, "still", "busy")
     for name, value in changes.items():
         setattr(tenure.lanes["still"], name, value)
     tenure.lanes["busy"].virtual_time = 50.0
@@ -522,6 +571,7 @@ def test_a_renewal_reads_where_the_others_stand_now(tenure: Tenure, session: Con
             level=level,
         )
     renew(tenure, session)
+    assert tenure.fleet.others_pace == 10.0
     # The mean of 1,000 and 3,000 two seconds ago, each ten a second further by now.
     assert tenure.fleet.others_level is not None
     assert 2_020 <= tenure.fleet.others_level < 2_050
@@ -538,8 +588,9 @@ def test_a_relay_ahead_of_the_others_takes_more_lanes(tenure: Tenure, session: C
     tenure.level.note(2_000.0, 1.0, served=1_000.0)
     renew(tenure, session, now=1.0)
     hold(tenure, *[lane(f"lane-{n}") for n in range(20)])
+    tenure.fleet = replace(tenure.fleet, laden=1)
     # Half a second ahead: three twentieths more than ten.
-    assert (tenure.target, tenure.target_backlogged) == (10, 12)
+    assert len(leavers(tenure, now=1.1)) == 8
 
 
 def test_a_relay_that_has_just_come_does_not_run_ahead(tenure: Tenure) -> None:
@@ -563,6 +614,12 @@ def test_what_others_wrote_down_a_while_ago_has_moved_on_since(tenure: Tenure) -
     hold(tenure, lane("ahead", virtual_time=LEEWAY + 600.0))
     assert tenure.ceiling(1.0) == 100.0 + LEEWAY + 2 * 500.0
     assert leavers(tenure, now=1.1) == []
+
+
+def test_without_a_pace_of_its_own_a_relay_goes_by_that_of_the_others(tenure: Tenure) -> None:
+    hold(tenure, lane("first"))
+    tenure.fleet = Fleet(leased=20, backlogged=20, least_virtual_time=100.0, relays=2, others_pace=300.0)
+    assert tenure.ceiling(1.0) == 100.0 + LEEWAY + 2 * 300.0
 
 
 def test_the_level_is_that_of_lanes_with_a_backlog(tenure: Tenure) -> None:
@@ -646,13 +703,63 @@ def test_a_dry_lane_stays_when_there_is_room_for_those_that_wait(tenure: Tenure,
     assert leavers(tenure) == []
 
 
-def test_beside_a_backlog_a_dry_lane_goes_to_whoever_asks_for_it_first(tenure: Tenure) -> None:
-    """That is a relay that has less to do."""
-    hold(tenure, lane("a", hungry=False), lane("b"))
-    tenure.fleet = Fleet(leased=2, backlogged=1, relays=2)
-    assert leavers(tenure) == []
-    tenure.candidates.at = {"c": 0.0}
-    assert leavers(tenure) == ["a"]
+def test_beside_a_backlog_lanes_without_one_go_to_relays_that_have_none(tenure: Tenure) -> None:
+    """Here they would wait for its rounds. None goes before its tenure ends."""
+    dry = [lane(f"dry-{n}", idle=True) for n in range(3)]
+    hold(tenure, lane("busy"), *dry)
+    tenure.fleet = Fleet(leased=8, backlogged=2, relays=2, laden=1)
+    assert leavers(tenure, now=1.1) == []
+    tenure.fleet = Fleet(leased=8, backlogged=1, relays=2)
+    assert leavers(tenure, now=0.9) == []
+    assert leavers(tenure, now=1.1) == ["dry-0", "dry-1", "dry-2"]
+    assert all(each.shared for each in dry)
+
+
+def test_a_backlog_counts_once_it_has_lasted_and_for_a_tenure_after_it(tenure: Tenure) -> None:
+    """Or lanes would go to and fro with every burst."""
+    burst = lane("burst", counted=False, filling_since=1.0)
+    hold(tenure, burst, lane("dry", idle=True))
+    leavers(tenure, now=1.0 + LASTING_SECONDS)
+    assert tenure.laden == 0
+    leavers(tenure, now=1.1 + LASTING_SECONDS)
+    assert tenure.laden == 1
+    burst.was_read(2.0, dry=True)
+    leavers(tenure, now=2.0 + LASTING_SECONDS)
+    assert tenure.laden == 1
+    leavers(tenure, now=2.1 + LASTING_SECONDS)
+    assert tenure.laden == 0
+
+
+def test_the_first_backlog_of_a_relay_is_not_given_away(tenure: Tenure) -> None:
+    hold(tenure, lane("busy", counted=False, filling_since=1.0), lane("dry", idle=True))
+    tenure.fleet = Fleet(leased=4, relays=2)
+    assert leavers(tenure, now=1.1 + LASTING_SECONDS) == ["dry"]
+
+
+def test_a_relay_that_does_not_reach_the_broker_gives_what_it_holds_to_others(tenure: Tenure) -> None:
+    woken = [lane(f"woken-{n}", idle=True, predicted=1) for n in range(3)]
+    hold(tenure, *woken)
+    tenure.fleet = Fleet(leased=6, relays=2)
+    assert leavers(tenure, now=1.1) == []
+    tenure.stuck = True
+    assert leavers(tenure, now=1.1) == ["woken-0", "woken-1", "woken-2"]
+
+
+def test_a_relay_beside_others_without_a_backlog_has_room_for_nobody(tenure: Tenure) -> None:
+    hold(tenure, lane("busy"))
+    tenure.fleet = Fleet(leased=10, backlogged=9, waiting=9, relays=2)
+    leavers(tenure, now=LASTING_SECONDS * 1.1)
+    assert (tenure.yields, tenure.free(), tenure.free(beyond=True)) == (True, 0, 1_023)
+
+
+def test_what_has_just_been_offered_makes_no_lane_leave(tenure: Tenure) -> None:
+    """Most of it is others': each commit is told to all relays."""
+    hold(tenure, lane("ahead", virtual_time=LEEWAY + 200.0), lane("behind"))
+    tenure.fleet = Fleet(leased=2, least_virtual_time=100.0)
+    tenure.offer(["c"], now=1.1)
+    assert leavers(tenure, now=1.1) == []
+    assert leavers(tenure, now=1.1 + PATIENCE_SECONDS) == []
+    assert leavers(tenure, now=1.1 + 2.1 * PATIENCE_SECONDS) == ["ahead"]
 
 
 def test_a_paused_lane_goes_at_once(tenure: Tenure) -> None:
@@ -672,18 +779,18 @@ def test_dry_lanes_and_those_with_a_backlog_are_divided_each_for_itself(tenure: 
     busy = [lane(f"busy-{n}", virtual_time=100.0 + n) for n in range(3)]
     dry = [lane(f"dry-{n}", virtual_time=float(n), idle=True) for n in range(3)]
     hold(tenure, *busy, *dry)
-    tenure.fleet = Fleet(leased=12, backlogged=4, relays=2)
+    tenure.fleet = Fleet(leased=12, backlogged=4, relays=2, laden=1)
     assert leavers(tenure, now=1.1) == ["busy-2"]
     hold(tenure, *busy[:2], *dry)
-    tenure.fleet = Fleet(leased=8, backlogged=4, relays=2)
+    tenure.fleet = Fleet(leased=8, backlogged=4, relays=2, laden=1)
     assert leavers(tenure, now=1.1) == []
-    tenure.fleet = Fleet(leased=6, backlogged=4, relays=2)
+    tenure.fleet = Fleet(leased=6, backlogged=4, relays=2, laden=1)
     assert leavers(tenure, now=1.1) == ["dry-1", "dry-2"]
 
 
 def test_a_backlog_of_a_moment_is_none_that_was_counted(tenure: Tenure) -> None:
     """A quiet lane has more than a round takes now and then: relays would exchange such lanes all the time."""
-    hold(tenure, *[lane(f"lane-{n}", counted=False) for n in range(4)])
+    hold(tenure, *[lane(f"lane-{n}", counted=False, filling_since=1.0) for n in range(4)])
     tenure.fleet = Fleet(leased=8, backlogged=0, relays=2)
     assert leavers(tenure, now=1.1) == []
 

@@ -467,6 +467,35 @@ def test_a_heartbeat_tells_lanes_and_rate(make_watcher: MakeWatcher, tables: Tab
     assert 50 < row["rate"] <= 100
 
 
+def test_others_are_told_at_once_when_a_relay_has_a_backlog_or_none_any_more(
+    make_watcher: MakeWatcher, tables: Tables
+) -> None:
+    watcher = make_watcher()
+    with another_session() as other:
+        other.execute("LISTEN outbox_policy")
+
+        def told() -> int:
+            return len(list(other.notifies(timeout=0.1)))
+
+        for lanes, times in ((0, 0), (3, 1), (5, 0), (0, 1)):
+            watcher.tell_backlogged(lanes)
+            watcher._heartbeat()
+            assert tables.one("SELECT backlogged FROM outbox_relays") == lanes
+            assert told() == times
+
+
+def test_a_first_backlog_does_not_wait_for_the_next_heartbeat(
+    make_watcher: MakeWatcher, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "HEARTBEAT_SECONDS", 3_600.0)
+    watcher = make_watcher()
+    tables.execute("UPDATE outbox_relays SET heartbeat_at = '2001-01-01'")
+    watcher.start()
+    wait_until(lambda: tables.one("SELECT heartbeat_at > '2002-01-01' FROM outbox_relays"))
+    watcher.tell_backlogged(3)
+    wait_until(lambda: tables.one("SELECT backlogged FROM outbox_relays") == 3)
+
+
 def test_a_relay_that_was_buried_learns_of_it(make_watcher: MakeWatcher, tables: Tables) -> None:
     watcher = make_watcher()
     tables.execute("DELETE FROM outbox_relays")
