@@ -5,8 +5,9 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 # Branch coverage of outbox/ that `make test` asks for, in percent.
 COVERAGE ?= 95
-# Test processes side by side, each with a database and brokers of its own.
-WORKERS ?= 2
+# Test processes side by side, each with a database and brokers of its own. They wait for a third of their time, so there
+# may be more of them than cores.
+WORKERS ?= 3
 # Further arguments of pytest or of the benches, such as ARGS="-k relay".
 ARGS ?=
 

@@ -42,7 +42,7 @@ _DEFAULTS: dict[str, Any] = {
     # librdkafka waits half of the first before it connects to a broker that the bootstrap server names. With
     # its 10 s for the second, a broker that is back stays unnoticed for as long.
     "reconnect.backoff.ms": 20,
-    "reconnect.backoff.max.ms": 500,
+    "reconnect.backoff.max.ms": 200,
     "socket.keepalive.enable": True,
     "log.connection.close": False,
 }

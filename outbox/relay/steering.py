@@ -116,7 +116,7 @@ class Steering:
 
     def broker_changed(self, *, gone: bool) -> None:
         """The relay has found the broker gone, or back."""
-        self._broker_gone = self.tenure.stuck = gone
+        self._broker_gone = self.tenure.load.stuck = gone
         self.desk.broker(gone=gone)
 
     def _found(self, found: Found, now: float) -> None:
@@ -160,7 +160,7 @@ class Steering:
         if now >= self._renew_at and not self._renewing:
             self._renew(now)
         self.tenure.choose_leavers(now)
-        self.watcher.tell_backlogged(self.tenure.laden)
+        self.watcher.tell_backlogged(self.tenure.load.backlogged)
         for lane in self.tenure.lanes.values():
             if lane.leaving:
                 self.busy[lane.tenant] = lane

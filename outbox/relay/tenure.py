@@ -15,6 +15,7 @@ from outbox.relay.fairness import MOST_CREDIT
 from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import UNLIMITED, Lane
 from outbox.relay.level import Level
+from outbox.relay.load import Load
 from outbox.relay.session import Connection, query
 from outbox.relay.settle import LaneState, Renew
 
@@ -39,10 +40,7 @@ class Tenure:
         self.lanes: dict[str, Lane] = {}
         self.candidates = Candidates()
         self.level = Level()
-        self.laden = 0
-        """Lanes held that have a backlog that lasts, or had one a moment ago."""
-        self.stuck = False
-        """Whether the broker does not answer."""
+        self.load = Load(room=self.settings.max_lanes, memory=self.settings.tenure_seconds)
         self.db_now = db_now
         found = query(connection, sql.load("fleet"), {"owner": relay_id})[0]
         self.fleet = Fleet.of(found)
@@ -51,8 +49,6 @@ class Tenure:
         self._rows: set[str] = set()
         self._recent: dict[str, float] = {}
         self._shift = 0.0
-        self._laden_until = float("-inf")
-        self._apart = False
         self._fleet_at = 0.0
         self._fleet_grew_at = float("-inf")
 
@@ -88,16 +84,12 @@ class Tenure:
         if self.yields:
             return self._backlogged()
         lanes = max(self.fleet.leased, len(self.lanes)) + self._waiting
-        return self._part(lanes, relays=self._hosts)
+        return self._part(lanes, relays=self.load.hosts(self.fleet))
 
     @property
     def yields(self) -> bool:
-        """Whether it leaves lanes without a backlog to other relays: here they would wait for its rounds."""
-        return self.laden > 0 and self._hosts < self.fleet.relays
-
-    @property
-    def _hosts(self) -> int:
-        return self.fleet.hosts(laden=self.laden > 0, room=self.settings.max_lanes, apart=self._apart)
+        """See `Load.yields`."""
+        return self.load.yields(self.fleet)
 
     def _part_of_backlogged(self, *, held: int) -> int:
         lanes = max(self.fleet.backlogged, held) + self.fleet.waiting
@@ -248,25 +240,13 @@ class Tenure:
         """Marks lanes to give back: dry, paused, not let through, above the target, or ahead of lanes that wait."""
         waiting = self._waiting
         held = [lane for lane in self.lanes.values() if not lane.leaving]
-        self._weigh(held, now)
+        self.load.weigh(held, self.fleet, now)
         # As long as there is room, what is dry stays for a tenure: claiming it again costs more than holding it.
         crowded = waiting > 0 and len(held) + waiting > self.settings.max_lanes
         for lane in held:
             lane.leaving = self._is_done(lane, now, crowded)
         if waiting or self.fleet.relays > 1:
             self._make_room([lane for lane in held if not lane.leaving], now)
-
-    def _weigh(self, held: list[Lane], now: float) -> None:
-        """Which lanes have a backlog that lasts. Without the broker every lane with work has one."""
-        for lane in held:
-            lane.counted = lane.may_have_backlog or lane.has_backlog(now)
-        laden = sum(lane.has_backlog(now) or (self.stuck and lane.expects_work) for lane in held)
-        if laden:
-            self._laden_until = now + self.settings.tenure_seconds
-        if laden or now >= self._laden_until:
-            # Not before a tenure has gone by without: lanes would go to and fro with every burst.
-            self.laden = laden
-        self._apart = self._hosts < self.fleet.relays
 
     def _is_done(self, lane: Lane, now: float, crowded: bool) -> bool:
         if lane.paused or lane.circuit.barred:

@@ -135,9 +135,9 @@ def pinned_snapshot(database_url: str, topic: str) -> Iterator[None]:
 @pytest.mark.timeout(1_200)
 def test_f12_an_open_transaction_hardly_slows_a_drain(stage: Stage) -> None:
     """The rate at the end of the time that it is held, against those before and after."""
-    held = size(5, 60)
-    apart = size(3, 10)
-    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(40_000, 650_000)))
+    held = size(3, 60)
+    apart = size(2, 10)
+    stage.seed(dict.fromkeys([f"tenant-{number}" for number in range(10)], size(30_000, 650_000)))
     stage.start_relays(2, **SLOW)
     wait_until(lambda: sent() > 0)
     before = stage.wait_while_at_work(apart)

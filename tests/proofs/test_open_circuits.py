@@ -26,7 +26,7 @@ def test_f9_what_waits_behind_open_circuits_costs_the_others_nothing(stage: Stag
     """A thousand tenants with an open circuit and a hundred events each beside a drain by two relays."""
     others = [f"tenant-{number:02}" for number in range(50)]
     seconds, blocked = size(1, 5), size(200, 1_000)
-    stage.seed(dict.fromkeys(others, size(1_500, 50_000)))
+    stage.seed(dict.fromkeys(others, size(1_500, 80_000)))
     stage.start_relays(2)
     wait_until(lambda: sent() > 0)
     without, beside = list[Span](), list[Span]()

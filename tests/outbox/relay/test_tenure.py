@@ -720,14 +720,14 @@ def test_a_backlog_counts_once_it_has_lasted_and_for_a_tenure_after_it(tenure: T
     burst = lane("burst", counted=False, filling_since=1.0)
     hold(tenure, burst, lane("dry", idle=True))
     leavers(tenure, now=1.0 + LASTING_SECONDS)
-    assert tenure.laden == 0
+    assert tenure.load.backlogged == 0
     leavers(tenure, now=1.1 + LASTING_SECONDS)
-    assert tenure.laden == 1
+    assert tenure.load.backlogged == 1
     burst.was_read(2.0, dry=True)
     leavers(tenure, now=2.0 + LASTING_SECONDS)
-    assert tenure.laden == 1
+    assert tenure.load.backlogged == 1
     leavers(tenure, now=2.1 + LASTING_SECONDS)
-    assert tenure.laden == 0
+    assert tenure.load.backlogged == 0
 
 
 def test_the_first_backlog_of_a_relay_is_not_given_away(tenure: Tenure) -> None:
@@ -741,7 +741,7 @@ def test_a_relay_that_does_not_reach_the_broker_gives_what_it_holds_to_others(te
     hold(tenure, *woken)
     tenure.fleet = Fleet(leased=6, relays=2)
     assert leavers(tenure, now=1.1) == []
-    tenure.stuck = True
+    tenure.load.stuck = True
     assert leavers(tenure, now=1.1) == ["woken-0", "woken-1", "woken-2"]
 
 

@@ -167,7 +167,7 @@ def test_a_signal_stops_everything(checkout: Checkout, number: int, whole_group:
 
 def test_the_circuit_of_a_refused_tenant_opens_and_closes_by_itself_in_the_live_line(checkout: Checkout) -> None:
     # From the broker's start on: on a busy machine it takes long until there is something to refuse.
-    with demo(checkout, "--refuse-seconds", "30") as process:
+    with demo(checkout, "--refuse-seconds", "15") as process:
         opened = wait_for_line(process, "circuit open: locked-out")
         assert " ms, p99 " in opened, "the others' latency stands beside it"
         assert process.stdout is not None
