@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
             field=models.IntegerField(
                 db_default=0,
                 default=0,
-                help_text="Lanes that had more to send than they could at the last heartbeat.",
+                help_text="Lanes with a backlog at the last heartbeat; one at least while it ends or finds no broker.",
             ),
         ),
     )

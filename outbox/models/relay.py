@@ -18,7 +18,9 @@ class OutboxRelay(models.Model):
     heartbeat_at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     lanes = models.IntegerField(default=0, db_default=0, help_text="Lanes held at the last heartbeat.")
     backlogged = models.IntegerField(
-        default=0, db_default=0, help_text="Lanes that had more to send than they could at the last heartbeat."
+        default=0,
+        db_default=0,
+        help_text="Lanes with a backlog at the last heartbeat; one at least while it ends or finds no broker.",
     )
     rate = models.FloatField(default=0, db_default=0, help_text="Events per second since the heartbeat before.")
     virtual_time = models.FloatField(

@@ -48,7 +48,7 @@ class Candidates:
             self.at[tenant] = min(now, self.at.get(tenant, now))
 
     def ask_again(self) -> None:
-        """A policy has changed: what was refused may be granted now."""
+        """Something has changed: what was refused may be granted now."""
         self._refused.clear()
         self._heard = dict.fromkeys(self._heard, 0.0)
         self._heard_due = 0.0
@@ -66,10 +66,6 @@ class Candidates:
     def due(self, now: float) -> list[str]:
         """Those to ask for, the longest known first."""
         return [tenant for tenant, at in self.at.items() if at <= now][:MOST]
-
-    def overdue(self, now: float) -> int:
-        """How many nobody has taken, though there was time; they were asked for as well, if there was room."""
-        return sum(at <= now - 2 * PATIENCE_SECONDS for at in self.at.values())
 
     def next_due(self) -> float:
         """When the next one is to be asked for."""

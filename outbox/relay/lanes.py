@@ -65,6 +65,8 @@ class Lane:
         "ids",
         "in_round",
         "isolated",
+        "laden",
+        "laden_until",
         "leaving",
         "looked",
         "offsets",
@@ -141,6 +143,9 @@ class Lane:
         """Whether it leaves because other relays hold too few."""
         self.counted = had_work
         """Whether its backlog has lasted, or was left when it was claimed, and no read has come to its end since."""
+        self.laden = False
+        """Whether it has a backlog that lasts, or had one a moment ago."""
+        self.laden_until = float("-inf")
         self.topic_wait: str | None = None
         self.blocked = False
         self.block_changes = 0
@@ -291,7 +296,8 @@ class Lane:
             self.predicted, self.filling_since = 1, UNLIMITED
             self.hungry = self.woken or self.rewind_to is not None
         else:
-            self.predicted, self.filling_since = UNLIMITED, min(self.filling_since, now)
+            # What its limit allowed was all that it was to have.
+            self.predicted, self.filling_since = UNLIMITED, now if self.capped else min(self.filling_since, now)
 
     def has_backlog(self, now: float) -> bool:
         """One that lasts: a few events that came at once are none."""

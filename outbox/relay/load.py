@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import Lane
 
 
 class Load:
-    """Times are monotonic seconds. `room`: lanes that a relay may hold; `memory`: for how long a backlog counts that is
-    over, or lanes would go to and fro with every burst.
+    """Times are monotonic seconds. `room`: lanes that a relay may hold; `memory`: for how long a backlog that is over
+    counts, or lanes would go to and fro with every burst.
     """
 
     def __init__(self, *, room: int, memory: float) -> None:
         self.backlogged = 0
-        """Lanes held that have a backlog that lasts, or had one a moment ago."""
+        """Lanes held that have a backlog that lasts, or had one a moment ago; one at least without the broker."""
         self.stuck = False
         """Whether the broker does not answer."""
         self._room = room
         self._memory = memory
-        self._until = float("-inf")
         self._apart = False
 
-    def weigh(self, lanes: Iterable[Lane], fleet: Fleet, now: float) -> None:
-        """Takes note of which lanes have a backlog. Without the broker every lane with work has one."""
-        backlogged = 0
+    def weigh(self, lanes: Collection[Lane], fleet: Fleet, now: float) -> None:
+        """Takes note of which lanes have a backlog."""
         for lane in lanes:
             lasts = lane.has_backlog(now)
+            if lasts:
+                lane.laden_until = now + self._memory
+            lane.laden = now < lane.laden_until
             lane.counted = lasts or lane.may_have_backlog
-            backlogged += lasts or (self.stuck and lane.expects_work)
-        if backlogged:
-            self._until = now + self._memory
-        if backlogged or now >= self._until:
-            self.backlogged = backlogged
+        self.backlogged = max(sum(lane.laden for lane in lanes), int(self.stuck))
         self._apart = self.hosts(fleet) < fleet.relays
 
     def hosts(self, fleet: Fleet) -> int:

@@ -75,7 +75,6 @@ class Steering:
         self.pipeline = Pipeline()
         self._renewing = False
         self._renew_at = 0.0
-        self._broker_gone = False
         self.claimed_at = 0.0
         """When lanes were last asked for; monotonic seconds."""
 
@@ -116,7 +115,7 @@ class Steering:
 
     def broker_changed(self, *, gone: bool) -> None:
         """The relay has found the broker gone, or back."""
-        self._broker_gone = self.tenure.load.stuck = gone
+        self.tenure.load.stuck = gone
         self.desk.broker(gone=gone)
 
     def _found(self, found: Found, now: float) -> None:
@@ -189,6 +188,8 @@ class Steering:
         for lane in self.tenure.lanes.values():
             lane.leaving = True
             self.busy[lane.tenant] = lane
+        # Nobody is to leave lanes to a relay that ends.
+        self.watcher.tell_backlogged(max(1, self.tenure.load.backlogged))
 
     def _renew(self, now: float) -> None:
         self._renew_at = now + self._settings.renew_seconds
@@ -253,7 +254,7 @@ class Steering:
         if isinstance(job, Renew):
             self._renewing = False
             self._lose(self.tenure.renewed(job, now), now)
-            if self.tenure.fleet.everyone == "half_open" and not self._broker_gone:
+            if self.tenure.fleet.everyone == "half_open" and not self.tenure.load.stuck:
                 # Whoever had found the broker gone is gone as well.
                 self.desk.broker(gone=False)
             return

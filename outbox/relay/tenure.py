@@ -77,12 +77,10 @@ class Tenure:
 
     @property
     def target(self) -> int:
-        """Lanes this relay should hold: its part of all; while it yields, none but those with a backlog.
+        """Lanes this relay should hold unless it yields: its part of all.
 
         As of the last renewal: counted with what it holds at this moment, its part would follow what it does.
         """
-        if self.yields:
-            return self._backlogged()
         lanes = max(self.fleet.leased, len(self.lanes)) + self._waiting
         return self._part(lanes, relays=self.load.hosts(self.fleet))
 
@@ -268,13 +266,13 @@ class Tenure:
         dry = [lane for lane in held if not _has_more(lane)]
         surplus = len(with_backlog) - self._part_of_backlogged(held=len(with_backlog))
         self._give_back(with_backlog, surplus, now)
-        surplus = len(held) - max(0, surplus) - self.target
+        surplus = len(dry) if self.yields else len(held) - max(0, surplus) - self.target
         # One that commits at the moment when it changes relays waits for that: a few more or less are not worth it.
-        if surplus > len(held) * LARGE_SURPLUS:
+        if self.yields or surplus > len(held) * LARGE_SURPLUS:
             self._give_back(dry, surplus, now)
         full = len(held) >= self.settings.max_lanes
         # What has just been offered may well be others'.
-        if self._waiting if full else max(self.fleet.waiting, self.candidates.overdue(now)):
+        if self._waiting if full else self.fleet.waiting:
             leeway = self._leeway() + self._unknown(now)
             for lane in held if full else with_backlog:
                 if self._is_over_time(lane, now) and (full or self._lead(lane) > leeway):
@@ -333,7 +331,7 @@ class Tenure:
 
 
 def _has_more(lane: Lane) -> bool:
-    """A backlog that has lasted since all were counted; or one that its limit keeps back, though it is then no measure
-    of who is served least.
+    """A backlog that has lasted, until a moment ago perhaps; or one that its limit keeps back, though it is then no
+    measure of who is served least.
     """
-    return lane.may_have_backlog or lane.capped
+    return lane.laden or lane.may_have_backlog or lane.capped

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from outbox.relay.candidates import MOST, PATIENCE_SECONDS, REFUSED_SECONDS, Candidates
+from outbox.relay.candidates import MOST, REFUSED_SECONDS, Candidates
 from outbox.relay.lanes import UNLIMITED
 
 
@@ -19,7 +19,7 @@ def refused(*tenants: str, now: float = 0.0) -> Candidates:
 
 def test_nobody_is_due() -> None:
     made = Candidates()
-    assert (made.due(1e9), made.next_due(), made.overdue(1e9)) == ([], UNLIMITED, 0)
+    assert (made.due(1e9), made.next_due()) == ([], UNLIMITED)
 
 
 def test_a_thousand_are_asked_for_at_a_time_the_longest_known_first() -> None:
@@ -68,14 +68,6 @@ def test_a_lane_that_was_set_free_is_due_at_once_or_has_been() -> None:
     made.at["b"] = 9.0
     made.free(["a", "b"], now=2.0)
     assert made.at == {"a": 1.0, "b": 2.0}
-
-
-def test_what_nobody_has_taken_for_a_while_is_overdue() -> None:
-    made = offered("a", now=1.0)
-    made.add("b", now=1.0 + PATIENCE_SECONDS)
-    made.at["c"] = 9.0
-    assert made.overdue(1.0 + PATIENCE_SECONDS) == 0
-    assert made.overdue(1.0 + 2.1 * PATIENCE_SECONDS) == 1
 
 
 def test_refusals_that_are_over_are_forgotten() -> None:

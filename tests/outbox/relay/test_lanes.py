@@ -233,6 +233,13 @@ def test_a_backlog_is_what_no_read_has_come_to_the_end_of_for_half_a_second() ->
     assert made.has_backlog(20.0 + 1.1 * LASTING_SECONDS)
 
 
+def test_what_a_limit_keeps_back_is_no_backlog() -> None:
+    made = lane(counted=False, idle=True, capped=True)
+    made.was_read(10.0, dry=False)
+    made.idle = made.capped = False
+    assert not made.has_backlog(10.0 + LASTING_SECONDS)
+
+
 def test_what_was_left_when_it_was_claimed_counts_until_a_read_comes_to_the_end() -> None:
     made = lane()
     assert made.may_have_backlog

@@ -294,7 +294,7 @@ def test_an_outage_opens_the_circuit_of_all_once_and_blames_nobody(
 
     def both_know() -> bool:
         other.round()
-        return driver.steering._broker_gone and other.steering._broker_gone
+        return driver.tenure.load.stuck and other.tenure.load.stuck
 
     for each in (driver, other):
         each.relay._topics.ping()
@@ -305,7 +305,7 @@ def test_an_outage_opens_the_circuit_of_all_once_and_blames_nobody(
     mock_cluster.broker_up()
     driver.until(lambda: other.round() or tables.count("sent") == 10)
     driver.until(lambda: circuit(tables, "*")["visible"] == "closed")
-    driver.until(lambda: other.round() or not other.steering._broker_gone)
+    driver.until(lambda: other.round() or not other.tenure.load.stuck)
     for each in (driver, other):
         each.steering.desk.close()
     assert history(tables, "*") == [("closed", "open", "found_gone"), ("open", "closed", "found_well")]

@@ -156,10 +156,16 @@ def test_more_lanes_handed_over_than_have_names_are_searched_for(steers: Steerin
 
 
 def test_a_relay_without_the_broker_says_so_to_the_others(steers: Steering) -> None:
-    hold(steers, "a", "b")
-    steers.tenure.lanes["b"].woken, steers.tenure.lanes["b"].predicted = False, 1
     steers.broker_changed(gone=True)
     steers.steer(0.1)
+    assert steers.watcher.vitals.backlogged == 1
+    steers.broker_changed(gone=False)
+    steers.steer(0.2)
+    assert steers.watcher.vitals.backlogged == 0
+
+
+def test_nobody_leaves_lanes_to_a_relay_that_ends(steers: Steering) -> None:
+    steers.leave_all()
     assert steers.watcher.vitals.backlogged == 1
 
 
