@@ -18,7 +18,8 @@ def test_messages_are_delivered_in_order(mock_cluster: MockCluster, make_sender:
     reports = make_sender(mock_cluster.bootstrap_servers)
     assert reports.deliver(*VALUES) == [0] * len(VALUES)
     assert reports.order == VALUES
-    assert reports.sender.outstanding == 0
+    # Lines of the client's log are counted as well until they are served.
+    _poll_until(reports.sender, lambda: reports.sender.outstanding == 0)
 
 
 def test_produce_is_the_clients_own_method(mock_cluster: MockCluster, make_sender: MakeSender) -> None:
@@ -87,7 +88,7 @@ def test_whoever_waits_has_what_lingers_sent_at_once(mock_cluster: MockCluster, 
     reports = make_sender(mock_cluster.bootstrap_servers, **patient)
     reports.produce(*VALUES)
     reports.sender.poll(0.05)
-    assert reports.sender.outstanding == len(VALUES)
+    assert not reports.order
     reports.sender.wait(HANG_SECONDS)
     assert [reports.codes[value] for value in VALUES] == [0] * len(VALUES)
 
