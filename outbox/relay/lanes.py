@@ -296,8 +296,10 @@ class Lane:
             self.predicted, self.filling_since = 1, UNLIMITED
             self.hungry = self.woken or self.rewind_to is not None
         else:
-            # What its limit allowed was all that it was to have.
-            self.predicted, self.filling_since = UNLIMITED, now if self.capped else min(self.filling_since, now)
+            self.predicted, self.filling_since = UNLIMITED, min(self.filling_since, now)
+            if self.capped:
+                # What its limit allowed was all that it was to have.
+                self.counted, self.filling_since = False, now
 
     def has_backlog(self, now: float) -> bool:
         """One that lasts: a few events that came at once are none."""

@@ -19,7 +19,7 @@ class Listener:
         self._stop = threading.Event()
         self._heard: deque[tuple[str, str] | BaseException] = deque()
         self._connection: Connection = connect("listen")
-        self._connection.execute("LISTEN outbox_wake", prepare=False)
+        self._connection.execute(f"LISTEN {wakeup.CHANNEL}", prepare=False)
         self._connection.execute("LISTEN outbox_policy", prepare=False)
         self._connection.execute(f"LISTEN {wakeup.LANES_CHANNEL}", prepare=False)
         self._connection.execute(f"LISTEN {circuit.CHANNEL}", prepare=False)

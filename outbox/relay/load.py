@@ -25,11 +25,9 @@ class Load:
     def weigh(self, lanes: Collection[Lane], fleet: Fleet, now: float) -> None:
         """Takes note of which lanes have a backlog."""
         for lane in lanes:
-            lasts = lane.has_backlog(now)
-            if lasts:
-                lane.laden_until = now + self._memory
+            if lane.has_backlog(now):
+                lane.counted, lane.laden_until = True, now + self._memory
             lane.laden = now < lane.laden_until
-            lane.counted = lasts or lane.may_have_backlog
         self.backlogged = max(sum(lane.laden for lane in lanes), int(self.stuck))
         self._apart = self.hosts(fleet) < fleet.relays
 

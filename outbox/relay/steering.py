@@ -143,9 +143,9 @@ class Steering:
     def _handed_over(self, payload: str, now: float) -> None:
         """A relay has given lanes back because it should not hold them."""
         relay, _, names = payload.partition(" ")
-        tenants = wakeup.parse(names)
         if relay == str(self.tenure.relay_id):
             return
+        tenants = wakeup.parse(names)
         if tenants is None:
             self.tenure.candidates.ask_again()
             self.watcher.scan_now.set()

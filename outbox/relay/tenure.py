@@ -266,9 +266,11 @@ class Tenure:
         dry = [lane for lane in held if not _has_more(lane)]
         surplus = len(with_backlog) - self._part_of_backlogged(held=len(with_backlog))
         self._give_back(with_backlog, surplus, now)
-        surplus = len(dry) if self.yields else len(held) - max(0, surplus) - self.target
-        # One that commits at the moment when it changes relays waits for that: a few more or less are not worth it.
-        if self.yields or surplus > len(held) * LARGE_SURPLUS:
+        surplus = len(held) - max(0, surplus) - self.target
+        if self.yields:
+            self._give_back(dry, len(dry), now)
+        elif surplus > len(held) * LARGE_SURPLUS:
+            # One that commits at the moment when it changes relays waits for that: a few more or less are not worth it.
             self._give_back(dry, surplus, now)
         full = len(held) >= self.settings.max_lanes
         # What has just been offered may well be others'.
