@@ -25,6 +25,8 @@ from outbox.relay import settle, watch
 from outbox.relay.lanes import Lane
 from outbox.relay.loop import Relay
 from outbox.relay.session import Connection, connect
+from outbox.relay.tenure import Tenure
+from tests.outbox.relay.tenures import make_tenure
 from tests.support.mock_cluster import MockCluster
 from tests.support.waiting import wait_until
 
@@ -192,6 +194,11 @@ def session(tables: Tables) -> Iterator[Connection]:
 
 
 MakeRelay = Callable[..., "Driver"]
+
+
+@pytest.fixture
+def tenure(session: Connection) -> Tenure:
+    return make_tenure(session)
 
 
 def end(relay: Relay) -> None:
