@@ -9,8 +9,10 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any, Protocol
 
 import hypothesis
@@ -24,6 +26,7 @@ from django.dispatch import receiver
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
+import outbox
 from somabrain.embedded import kafka, postgres
 from somabrain.embedded.cluster import Cluster
 from somabrain.embedded.kafka import KafkaBroker
@@ -36,6 +39,7 @@ from tests.support.processes import ManageProcess
 
 TESTS = Path(__file__).parent
 _LONG = ("browser", "docs", "proofs", "somabrain")
+_MEASURED = "outbox"
 _DATABASE_PREFIX = "test_somabrain_"
 _COVERAGE_OF_PROCESSES = "COVERAGE_PROCESS_CONFIG"
 
@@ -73,23 +77,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name in needs.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(needs[name])
     # In whatever order otherwise; at the end one process would wait for another that is still at a long file.
-    items.sort(key=lambda item: not _is_long(item))
+    items.sort(key=lambda item: _part(item) not in _LONG)
 
 
-def _is_long(item: pytest.Item) -> bool:
-    return item.path.relative_to(TESTS).parts[0] in _LONG
+def _part(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """What modules of the outbox do when they are imported is measured, and not what those of all tests do."""
+    for module in walk_packages(outbox.__path__, "outbox."):
+        import_module(module.name)
+    with _unmeasured(session.config):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Coverage is measured by the tests of the apps; watching those of the whole service would take minutes."""
-    controller = getattr(item.config.pluginmanager.getplugin("_cov"), "cov_controller", None)
-    if controller is None or not _is_long(item):
+    """Coverage is that of the outbox by its own tests; watching all others would take minutes."""
+    with nullcontext() if _part(item) == _MEASURED else _unmeasured(item.config):
         return (yield)
+
+
+@contextmanager
+def _unmeasured(config: pytest.Config) -> Iterator[None]:
+    """In this process and in those that are started meanwhile."""
+    controller = getattr(config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    if controller is None:
+        yield
+        return
     controller.pause()
     processes = os.environ.pop(_COVERAGE_OF_PROCESSES, None)
     try:
-        return (yield)
+        yield
     finally:
         if processes is not None:
             os.environ[_COVERAGE_OF_PROCESSES] = processes

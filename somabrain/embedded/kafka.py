@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,12 +27,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from confluent_kafka.cimpl import NewTopic
 
-from somabrain.embedded import maven
+from somabrain.embedded import locks, maven
 from somabrain.embedded.errors import EmbeddedServerError
 from somabrain.embedded.leash import Leashed
-from somabrain.embedded.paths import private
+from somabrain.embedded.paths import CACHE, private
 
 VERSION = "4.1.0"
+
+_HOME = CACHE / "kafka"
 
 # Kafka brings no logger of its own; without one it would fail in silence.
 _LOGGER = "org.slf4j:slf4j-simple:1.7.36"
@@ -42,6 +45,7 @@ _PORTS = range(20_000, 32_000)
 _BROKER = ("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
 # It runs for less than a second, of which these save half.
 _TOOL = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_FORMATTED, _PROPERTIES, _CLASSES = "formatted", "meta.properties", "classes.jsa"
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -80,18 +84,9 @@ class KafkaBroker:
         if not _is_free(self.port):
             raise EmbeddedServerError(f"Kafka cannot start on port {self.port}: something else listens there.")
         self._write_configuration()
-        if not (self.data_dir / "data" / "meta.properties").exists():
+        if not (self._data / _PROPERTIES).exists():
             self._format()
-        self._program = Leashed(
-            _java(*_BROKER, program="kafka.Kafka", arguments=[self._configuration]),
-            log=self.log,
-            environment=os.environ,
-        )
-        try:
-            self._wait_until_it_answers(self._program)
-        except BaseException:
-            self.kill()
-            raise
+        self._launch(f"-XX:SharedArchiveFile={prepared() / _CLASSES}")
 
     def kill(self) -> None:
         """SIGKILL: what a crash leaves is what the next start finds."""
@@ -161,6 +156,10 @@ class KafkaBroker:
     def _configuration(self) -> Path:
         return self.data_dir / "server.properties"
 
+    @property
+    def _data(self) -> Path:
+        return self.data_dir / "data"
+
     def _signal(self, number: int) -> None:
         for process in self._program.processes() if self._program else []:
             process.send_signal(number)
@@ -173,7 +172,7 @@ class KafkaBroker:
             "controller.listener.names": "CONTROLLER",
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://127.0.0.1:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
-            "log.dirs": str(self.data_dir / "data"),
+            "log.dirs": str(self._data),
             "num.partitions": "4",
             "default.replication.factor": "1",
             "offsets.topic.replication.factor": "1",
@@ -190,12 +189,39 @@ class KafkaBroker:
         self._configuration.write_text("\n".join(lines) + "\n")
 
     def _format(self) -> None:
+        draft = self.data_dir / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(prepared() / _FORMATTED, draft)
+        properties = draft / _PROPERTIES
+        text = properties.read_text()
+        properties.write_text(text.replace(_cluster_id(text), _draw_cluster_id()))
+        draft.rename(self._data)
+
+    def prepare(self) -> None:
+        """Leave a formatted directory and the classes of a broker, as `prepared` says, in `data_dir`."""
+        self._write_configuration()
         arguments = ("format", "-t", _draw_cluster_id(), "-c", self._configuration)
         command = _java(*_TOOL, program="kafka.tools.StorageTool", arguments=arguments)
         with self.log.open("ab") as output:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603
         if done.returncode:
             raise EmbeddedServerError(f"Kafka could not format its storage:\n{self._last_words()}")
+        shutil.copytree(self._data, self.data_dir / _FORMATTED)
+        self._launch(f"-XX:ArchiveClassesAtExit={self.data_dir / _CLASSES}")
+        self.stop()
+        shutil.rmtree(self._data)
+
+    def _launch(self, *options: str) -> None:
+        self._program = Leashed(
+            _java(*_BROKER, *options, program="kafka.Kafka", arguments=[self._configuration]),
+            log=self.log,
+            environment=os.environ,
+        )
+        try:
+            self._wait_until_it_answers(self._program)
+        except BaseException:
+            self.kill()
+            raise
 
     def _wait_until_it_answers(self, program: Leashed) -> None:
         client = self._admin()
@@ -205,15 +231,11 @@ class KafkaBroker:
                 raise EmbeddedServerError(f"Kafka did not start:\n{self._last_words()}")
             try:
                 # Whoever else has the port would answer too.
-                if client.list_topics(timeout=0.5).cluster_id == self._cluster_id():
+                if client.list_topics(timeout=0.5).cluster_id == _cluster_id((self._data / _PROPERTIES).read_text()):
                     return
             except KafkaException:
                 continue
         raise EmbeddedServerError(f"Kafka did not answer within {_START_SECONDS} s:\n{self._last_words()}")
-
-    def _cluster_id(self) -> str:
-        lines = (self.data_dir / "data" / "meta.properties").read_text().splitlines()
-        return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
 
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-2_000:].strip()
@@ -245,9 +267,29 @@ def libraries() -> Path:
     return maven.jars(f"org.apache.kafka:kafka_2.13:{VERSION}", _LOGGER, name=f"kafka-{VERSION}")
 
 
+def prepared() -> Path:
+    """Where a formatted directory is, and the classes that a broker loads, in the form that Java loads them fastest.
+
+    They are made once per checkout, for that is most of a start. Another Java cannot read the latter, and does without.
+    """
+    wanted = private(_HOME) / VERSION
+    if not wanted.exists():
+        with locks.exclusive(_HOME / "mutex"):
+            if not wanted.exists():
+                draft = wanted.with_name(f"{VERSION}.new")
+                shutil.rmtree(draft, ignore_errors=True)
+                KafkaBroker(data_dir=private(draft), port=_free_port(), controller_port=_free_port()).prepare()
+                draft.rename(wanted)
+    return wanted
+
+
 def _java(*options: str, program: str, arguments: Sequence[str | Path]) -> list[str]:
     java = maven.program("java", package="default-jre-headless")
     return [java, *options, *_LOGGING, "-cp", str(libraries() / "*"), program, *map(str, arguments)]
+
+
+def _cluster_id(properties: str) -> str:
+    return next(line.partition("=")[2] for line in properties.splitlines() if line.startswith("cluster.id="))
 
 
 def _draw_cluster_id() -> str:

@@ -114,8 +114,9 @@ def _beside_to_alone(trouble: Trouble) -> tuple[float, float]:
             with _in_trouble(trouble) if is_beside else nullcontext():
                 _tidy_up()
                 waits[is_beside] += _steady_waits(trouble.room.stage, seconds=size(2, 30))
-                _tidy_up()
-                rates[is_beside].append(_full_rate(trouble.room.stage))
+                for _ in range(size(1, 2)):
+                    _tidy_up()
+                    rates[is_beside].append(_full_rate(trouble.room.stage))
     return percentile(waits[True], 0.99) / percentile(waits[False], 0.99), median(rates[True]) / median(rates[False])
 
 

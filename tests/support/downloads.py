@@ -11,6 +11,6 @@ from tests.support import axe, postgres15
 
 def fetch() -> None:
     """What is there already costs nothing. What cannot be fetched is told by the tests that need it."""
-    for fetch in (kafka.libraries, postgres15.binaries, axe.script):
+    for fetch in (kafka.prepared, postgres15.binaries, axe.script):
         with suppress(EmbeddedServerError):
             fetch()

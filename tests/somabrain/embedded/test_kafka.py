@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
+from somabrain.embedded import kafka
 from somabrain.embedded.errors import EmbeddedServerError
 from somabrain.embedded.kafka import ACLS, KafkaBroker
+from tests.support.need import need
 from tests.support.waiting import wait_until
 
 StartKafka = Callable[..., KafkaBroker]
@@ -39,6 +44,10 @@ def ask_for(broker: KafkaBroker, topic: str) -> tuple[int, int | None]:
     return len(found.partitions), found.error and found.error.code()
 
 
+def cluster_id(broker: KafkaBroker) -> object:
+    return Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0}).list_topics(timeout=60).cluster_id
+
+
 def read(broker: KafkaBroker, offset: int) -> bytes | None:
     consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": "test", "log_level": 0})
     try:
@@ -59,6 +68,30 @@ def test_what_was_acknowledged_outlives_a_kill(start_kafka: StartKafka) -> None:
     assert broker.bootstrap_servers == address
     assert read(broker, offset) == b"kept"
     assert produce(broker, b"more") == offset + 1
+
+
+def test_each_broker_has_a_cluster_of_its_own_also_where_java_cannot_use_what_is_prepared(
+    real_kafka: KafkaBroker, start_kafka: StartKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(kafka.prepared(), tmp_path / kafka.VERSION)
+    (tmp_path / kafka.VERSION / "classes.jsa").write_bytes(b"of another Java")
+    monkeypatch.setattr(kafka, "_HOME", tmp_path)
+    other = start_kafka()
+    assert cluster_id(real_kafka) != cluster_id(other)
+
+
+@pytest.mark.kafka
+def test_what_brokers_share_is_prepared_once_however_many_start_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need(kafka.libraries)
+    (tmp_path / f"{kafka.VERSION}.new" / "data").mkdir(parents=True)
+    monkeypatch.setattr(kafka, "_HOME", tmp_path)
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: kafka.prepared(), range(2)))
+    assert set(found) == {tmp_path / kafka.VERSION}
+    assert [each.name for each in tmp_path.iterdir() if each.is_dir()] == [kafka.VERSION]
+    assert {"formatted", "classes.jsa"} <= {each.name for each in found[0].iterdir()}
 
 
 def test_topics_are_made_when_they_are_needed_with_four_partitions(real_kafka: KafkaBroker) -> None:
