@@ -124,7 +124,7 @@ def test_f1_quiet_tenants_beside_an_elephant(stage: Stage) -> None:
     small: list[float] = []
     large: list[float] = []
     overtook: list[float] = []
-    for _ in range(size(1, 3)):
+    for _ in range(size(1, 5)):
         alone.append(quiet.p99_ms(seconds=seconds))
         for pending, found in ((10_000, small), (size(20_000, 1_000_000), large)):
             with elephant(stage, pending=pending):
