@@ -87,8 +87,9 @@ def _part(item: pytest.Item) -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """What modules of the outbox do when they are imported is measured, and not what those of all tests do."""
-    for module in walk_packages(outbox.__path__, "outbox."):
-        import_module(module.name)
+    if _coverage(session.config) is not None:
+        for module in walk_packages(outbox.__path__, "outbox."):
+            import_module(module.name)
     with _unmeasured(session.config):
         return (yield)
 
@@ -100,10 +101,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
 
 
+def _coverage(config: pytest.Config) -> Any:
+    """What measures it in this process, if anything does."""
+    return getattr(config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+
+
 @contextmanager
 def _unmeasured(config: pytest.Config) -> Iterator[None]:
     """In this process and in those that are started meanwhile."""
-    controller = getattr(config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    controller = _coverage(config)
     if controller is None:
         yield
         return

@@ -197,7 +197,7 @@ class KafkaBroker:
         properties.write_text(text.replace(_cluster_id(text), _draw_cluster_id()))
         draft.rename(self._data)
 
-    def prepare(self) -> None:
+    def _prepare(self) -> None:
         """Leave a formatted directory and the classes of a broker, as `prepared` says, in `data_dir`."""
         self._write_configuration()
         arguments = ("format", "-t", _draw_cluster_id(), "-c", self._configuration)
@@ -225,13 +225,15 @@ class KafkaBroker:
 
     def _wait_until_it_answers(self, program: Leashed) -> None:
         client = self._admin()
+        # An object, for to the client's types a cluster's id is None.
+        own: object = _cluster_id((self._data / _PROPERTIES).read_text())
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             if program.returncode is not None:
                 raise EmbeddedServerError(f"Kafka did not start:\n{self._last_words()}")
             try:
                 # Whoever else has the port would answer too.
-                if client.list_topics(timeout=0.5).cluster_id == _cluster_id((self._data / _PROPERTIES).read_text()):
+                if client.list_topics(timeout=0.5).cluster_id == own:
                     return
             except KafkaException:
                 continue
@@ -278,7 +280,7 @@ def prepared() -> Path:
             if not wanted.exists():
                 draft = wanted.with_name(f"{VERSION}.new")
                 shutil.rmtree(draft, ignore_errors=True)
-                KafkaBroker(data_dir=private(draft), port=_free_port(), controller_port=_free_port()).prepare()
+                KafkaBroker(data_dir=private(draft), port=_free_port(), controller_port=_free_port())._prepare()
                 draft.rename(wanted)
     return wanted
 

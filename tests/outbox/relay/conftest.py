@@ -193,12 +193,12 @@ def session(tables: Tables) -> Iterator[Connection]:
     opened.close()
 
 
-MakeRelay = Callable[..., "Driver"]
-
-
 @pytest.fixture
 def tenure(session: Connection) -> Tenure:
     return make_tenure(session)
+
+
+MakeRelay = Callable[..., "Driver"]
 
 
 def end(relay: Relay) -> None:

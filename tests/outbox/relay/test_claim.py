@@ -7,9 +7,7 @@ import pytest
 from outbox.relay.candidates import MOST, REFUSED_SECONDS
 from outbox.relay.fairness import MOST_CREDIT
 from outbox.relay.session import Connection
-from outbox.relay.tenure import (
-    Tenure,
-)
+from outbox.relay.tenure import Tenure
 from tests.outbox.relay.conftest import Tables, another_session, is_leased_since, lane
 from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, make_tenure, put_lane
 

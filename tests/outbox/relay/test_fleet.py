@@ -11,9 +11,7 @@ import pytest
 from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import LASTING_SECONDS, UNLIMITED
 from outbox.relay.session import Connection
-from outbox.relay.tenure import (
-    Tenure,
-)
+from outbox.relay.tenure import Tenure
 from tests.outbox.relay.conftest import Tables, lane
 from tests.outbox.relay.tenures import (
     LEEWAY,

@@ -8,10 +8,7 @@ from pytest_django import Settings
 from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import LASTING_SECONDS
 from outbox.relay.session import Connection
-from outbox.relay.tenure import (
-    LONG_REST_SECONDS,
-    Tenure,
-)
+from outbox.relay.tenure import LONG_REST_SECONDS, Tenure
 from tests.outbox.relay.conftest import Tables, lane
 from tests.outbox.relay.tenures import LEEWAY, ME, SOMEBODY_ELSE, hold, leavers, make_tenure, renew
 

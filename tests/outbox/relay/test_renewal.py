@@ -7,9 +7,7 @@ import pytest
 from outbox.relay.circuit import Probe
 from outbox.relay.lanes import Lane
 from outbox.relay.session import Connection
-from outbox.relay.tenure import (
-    Tenure,
-)
+from outbox.relay.tenure import Tenure
 from tests.outbox.relay.conftest import Tables
 from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, renew
 
@@ -75,10 +73,7 @@ def test_virtual_time_and_floor_are_written_at_each_renewal(
 def test_an_event_made_pending_behind_the_cursor_sends_the_holder_back(
     tenure: Tenure, session: Connection, tables: Tables
 ) -> None:
-    claim(tenure, "acme")
-    held = tenure.lanes["acme"]
-    move(held, to=9_000_000)
-    renew(tenure, session)
+    held = claimed_and_moved(tenure, session, to=9_000_000)
     assert held.rewind_to is None
     tables.execute("UPDATE outbox_lanes SET floor = '2000-01-01 00:00:02+00'")
     renew(tenure, session)
@@ -89,10 +84,7 @@ def test_a_second_one_above_the_lowered_floor_is_noticed_too(
     tenure: Tenure, session: Connection, tables: Tables
 ) -> None:
     """promote.sql lowers a floor by a microsecond more than needed, so that it always changes."""
-    claim(tenure, "acme")
-    held = tenure.lanes["acme"]
-    move(held, to=9_000_000)
-    renew(tenure, session)
+    held = claimed_and_moved(tenure, session, to=9_000_000)
     tables.execute("UPDATE outbox_lanes SET floor = '2000-01-01 00:00:02+00'")
     renew(tenure, session)
     held.apply_rewind()
@@ -128,3 +120,12 @@ def move(held: Lane, *, to: int) -> None:
     held.cursor = held.safe = to
     held.begin_settle()
     held.end_settle()
+
+
+def claimed_and_moved(tenure: Tenure, session: Connection, *, to: int) -> Lane:
+    """A lane whose cursor has been written down."""
+    claim(tenure, "acme")
+    held = tenure.lanes["acme"]
+    move(held, to=to)
+    renew(tenure, session)
+    return held

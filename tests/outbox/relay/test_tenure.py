@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 
-from outbox.relay.tenure import (
-    RECENT_SECONDS,
-    Tenure,
-)
+from outbox.relay.tenure import RECENT_SECONDS, Tenure
 from tests.outbox.relay.tenures import claim
 
 
