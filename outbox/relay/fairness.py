@@ -43,6 +43,12 @@ def shares(claims: Sequence[Claim], *, budget: float, quantum: int) -> list[int]
     return [_share(claim, level=level, quantum=quantum) for claim in claims]
 
 
+def fair_parts(claims: Sequence[Claim], *, budget: float) -> list[float]:
+    """Events that each would get of such a budget if all stood at the same level."""
+    total = sum(claim.weight / claim.cost for claim in claims)
+    return [budget * claim.weight / claim.cost / total for claim in claims]
+
+
 def water_level(claims: Sequence[Claim], *, budget: float) -> float:
     """The virtual time up to which the budget lifts the lanes; infinite when it is enough for everything."""
     turns = sorted(_turning_points(claims))

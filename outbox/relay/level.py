@@ -14,6 +14,8 @@ MOST_SHIFT = 0.5
 """No relay's part is larger or smaller than an equal one by more than this."""
 SHIFT_PER_SECOND = 0.3
 """How much its part grows for every second that it is ahead by."""
+USUAL_WEIGHT = 0.2
+"""Of a new pace in the usual one. When the broker stalls for a moment, no lead is worth minutes for it."""
 
 
 class Level:
@@ -21,7 +23,8 @@ class Level:
 
     def __init__(self) -> None:
         self.pace = 0.0
-        """Units of virtual time per second by which each backlogged lane is served, on average."""
+        """Units of virtual time per second by which each backlogged lane is served now, on average."""
+        self._usual = 0.0
         self._value = 0.0
         self._at = float("-inf")
         self._served = 0.0
@@ -34,11 +37,12 @@ class Level:
         """
         self._served += served
         if now - self._at > STALE_SECONDS:
-            self._base, self.pace = (self._served, now), 0.0
+            self._base, self.pace, self._usual = (self._served, now), 0.0, 0.0
         self._value, self._at = value, now
         before, at = self._base
         if now - at >= PACE_SECONDS:
             self.pace = (self._served - before) / (now - at)
+            self._usual += USUAL_WEIGHT * (self.pace - self._usual) if self._usual else self.pace
             self._base = (self._served, now)
 
     def value(self, now: float) -> float | None:
@@ -49,8 +53,11 @@ class Level:
 
     def shift(self, others: float | None, now: float) -> float:
         """By which part of an equal share this relay's lanes should be more (or, below zero, fewer)."""
+        return max(-MOST_SHIFT, min(MOST_SHIFT, SHIFT_PER_SECOND * self.ahead_by(others, now)))
+
+    def ahead_by(self, others: float | None, now: float) -> float:
+        """Seconds by which the lanes of this relay are ahead of the others'; below zero: behind."""
         mine = self.value(now)
-        if mine is None or others is None or not self.pace:
+        if mine is None or others is None or not self._usual:
             return 0.0
-        ahead_by = (mine - others) / self.pace
-        return max(-MOST_SHIFT, min(MOST_SHIFT, SHIFT_PER_SECOND * ahead_by))
+        return (mine - others) / self._usual

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from outbox.relay.fairness import MOST_CREDIT, PAGE_BYTES, Claim, shares
+from outbox.relay.fairness import MOST_CREDIT, PAGE_BYTES, Claim, fair_parts, shares
 from outbox.relay.lanes import UNLIMITED, Lane
 
 MOST_ISOLATED = 100
 """Events of a round for a lane under suspicion: each is a batch of its own, and all have one deadline."""
+
+WITHOUT_OTHERS = 2.0
+"""How many times its part a lane gets at most while others wait for reports, unless it is behind these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ def plan(
     Those without a backlog run ahead of nobody, and are above it only because they come from another relay, or because
     the least served of all was written down a while ago.
     """
+    lanes = list(lanes)
     ready = [
         lane for lane in lanes if _is_ready(lane, now) and (lane.virtual_time <= ceiling or not lane.has_backlog(now))
     ]
@@ -49,6 +53,9 @@ def plan(
     for lane, _ in part:
         _end_idleness(lane, virtual_now)
     claims = [Claim(lane.virtual_time, lane.weight, lane.cost, min(most, lane.predicted)) for lane, most in part]
+    away = [Claim(lane.virtual_time, lane.weight, lane.cost) for lane in lanes if _is_away(lane)]
+    if away:
+        _leave_their_part(claims, away, budget=budget, quantum=quantum)
     counts = shares(claims, budget=budget, quantum=quantum)
     taking, quotas = _quotas(part, counts, quantum=quantum, most_bytes=most_bytes)
     return Plan(taking, quotas, virtual_now)
@@ -58,6 +65,22 @@ def _is_ready(lane: Lane, now: float) -> bool:
     if lane.rewind_to is not None:
         lane.apply_rewind()
     return lane.may_fetch(now)
+
+
+def _is_away(lane: Lane) -> bool:
+    """It would take part, but waits for reports, or changes relays."""
+    return lane.backlogged and (lane.outstanding > 0 or lane.leaving)
+
+
+def _leave_their_part(claims: list[Claim], away: list[Claim], *, budget: int, quantum: int) -> None:
+    """Whoever is among the few at hand when all others are away does not get the round alone: it would be ahead of them
+    by a second of their service in no time.
+    """
+    everyone = claims + away
+    together = shares(everyone, budget=budget, quantum=quantum)
+    parts = fair_parts(everyone, budget=budget)
+    for claim, share, part in zip(claims, together, parts, strict=False):
+        claim.most = min(claim.most, max(share, WITHOUT_OTHERS * part, quantum))
 
 
 def _allowance(lane: Lane, now: float, now_us: int) -> float:

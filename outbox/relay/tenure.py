@@ -98,7 +98,7 @@ class Tenure:
         return max(1, min(self.settings.max_lanes, ceil(equal * (1 + shift))))
 
     def _backlogged(self) -> int:
-        return sum(_has_more(lane) and not lane.leaving for lane in self.lanes.values())
+        return sum(_is_backlogged(lane) and not lane.leaving for lane in self.lanes.values())
 
     def free(self, *, beyond: bool = False) -> int:
         """For how many more lanes it has room: of all, or of those with a backlog; `beyond` its part if need be."""
@@ -262,8 +262,8 @@ class Tenure:
         return max(0.0, 1 / lane.rate + (lane.rate_clock - self.db_now(now)) / 1e6)
 
     def _make_room(self, held: list[Lane], now: float) -> None:
-        with_backlog = [lane for lane in held if _has_more(lane)]
-        dry = [lane for lane in held if not _has_more(lane)]
+        with_backlog = [lane for lane in held if _is_backlogged(lane)]
+        dry = [lane for lane in held if not (_is_backlogged(lane) or lane.laden)]
         surplus = len(with_backlog) - self._part_of_backlogged(held=len(with_backlog))
         self._give_back(with_backlog, surplus, now)
         surplus = len(held) - max(0, surplus) - self.target
@@ -332,8 +332,6 @@ class Tenure:
             self.candidates.at.setdefault(lane.tenant, again_at)
 
 
-def _has_more(lane: Lane) -> bool:
-    """A backlog that has lasted, until a moment ago perhaps; or one that its limit keeps back, though it is then no
-    measure of who is served least.
-    """
-    return lane.laden or lane.may_have_backlog or lane.capped
+def _is_backlogged(lane: Lane) -> bool:
+    """It has more; or its limit keeps that back, though it is then no measure of who is served least."""
+    return lane.may_have_backlog or lane.capped

@@ -29,6 +29,8 @@ logger = logging.getLogger("outbox.relay")
 
 SCAN_CHUNK = 2_000
 HEARTBEAT_SECONDS = 1.0
+LEVEL_SECONDS = 0.25
+"""Other relays carry on where a level stood at the pace it had then, and divide the lanes by that."""
 STRANDED_SECONDS = 30.0
 PROMOTE_CHUNK = 1_000
 PROMOTE_SECONDS = 0.5
@@ -160,6 +162,7 @@ class Watcher:
         beat = Duty(self._heartbeat, every=HEARTBEAT_SECONDS)
         duties = (
             beat,
+            Duty(self._tell_level, every=LEVEL_SECONDS),
             Duty(self._promote, every=0.25),
             scan,
             Duty(self._bury_the_dead, every=0.5),
@@ -225,6 +228,17 @@ class Watcher:
         if laden != self._laden_told:
             self._laden_told = laden
             self._tell_the_others()
+
+    def _tell_level(self) -> None:
+        now = time.monotonic()
+        level = self.vitals.level.value(now)
+        if level is not None:
+            query(
+                self._connection,
+                "UPDATE outbox_relays SET heartbeat_at = clock_timestamp(), virtual_time = %(level)s, pace = %(pace)s"
+                " WHERE id = %(id)s",
+                {"id": self._relay_id, "level": level, "pace": self.vitals.level.pace},
+            )
 
     def _bury_the_dead(self) -> None:
         """Whoever gets the advisory lock of another relay knows that its session, hence the relay, is gone."""

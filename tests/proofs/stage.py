@@ -17,6 +17,7 @@ from django.db import connection
 from outbox.models import EventStatus, OutboxEvent, OutboxLane, OutboxRelay
 from tests.conftest import StartManage
 from tests.proofs import history
+from tests.proofs.sizes import FULL
 from tests.proofs.writers import TABLE, Load, Writers
 from tests.support.processes import ManageProcess
 from tests.support.waiting import wait_until
@@ -206,6 +207,14 @@ def forget_everything() -> None:
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE outbox_events, outbox_lanes, outbox_relays CASCADE")
         cursor.execute("VACUUM (ANALYZE) outbox_events, outbox_lanes")
+
+
+def come_to_rest() -> None:
+    """What is measured next does not wait for what the database does about what was written before."""
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) outbox_events, outbox_lanes")
+        if FULL:
+            cursor.execute("CHECKPOINT")
 
 
 def until(seconds: float, do: Callable[[], None], *, every: float) -> None:

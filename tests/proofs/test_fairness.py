@@ -15,7 +15,7 @@ from django.db.models import Max, Min
 from outbox.models import EventStatus, OutboxEvent, TenantPolicy
 from somabrain.embedded.leash import Leashed
 from tests.proofs.sizes import FULL, SLOW, size
-from tests.proofs.stage import HANG_GUARD_SECONDS, Span, Stage, drained, forget_everything, sent
+from tests.proofs.stage import HANG_GUARD_SECONDS, Span, Stage, come_to_rest, drained, forget_everything, sent
 from tests.proofs.verdicts import judge, least, most
 from tests.proofs.writers import Load
 from tests.support.processes import clean_environment
@@ -63,6 +63,7 @@ def test_f2_equal_tenants_with_unequal_backlogs_get_equal_shares(stage: Stage) -
     harmonic = sum(1 / rank for rank in range(1, 51))
     left = {f"tenant-{rank:02}": int(total / harmonic / rank) for rank in range(1, 51)}
     stage.seed(left)
+    come_to_rest()
     stage.start_relays(RELAYS, **SLOW)
     stage.wait_until_all_sent(timeout=600)
     run = drained()

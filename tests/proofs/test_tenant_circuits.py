@@ -20,7 +20,7 @@ from somabrain.embedded.kafka import ACLS
 from tests.conftest import StartManage
 from tests.proofs.room import BAD, OpenRoom, Room, moves, windows
 from tests.proofs.sizes import FULL, size
-from tests.proofs.stage import HANG_GUARD_SECONDS, Stage, sent
+from tests.proofs.stage import HANG_GUARD_SECONDS, Stage, come_to_rest, sent
 from tests.proofs.verdicts import judge, least, most, none
 from tests.support.mock_cluster import MockCluster
 from tests.support.waiting import wait_until
@@ -131,12 +131,10 @@ def _in_trouble(trouble: Trouble) -> Iterator[None]:
 
 
 def _tidy_up() -> None:
-    """What is measured next must not wait for what the database does about what was measured before."""
+    """Both sides are measured with the same table."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM outbox_events WHERE status = %s", [EventStatus.SENT])
-        cursor.execute("VACUUM (ANALYZE) outbox_events, outbox_lanes")
-        if FULL:
-            cursor.execute("CHECKPOINT")
+    come_to_rest()
 
 
 def _openings() -> int:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.relay.fairness import PAGE_BYTES, Claim, cost_of, shares, water_level
+from outbox.relay.fairness import PAGE_BYTES, Claim, cost_of, fair_parts, shares, water_level
 
 QUANTUM = 4
 
@@ -76,6 +76,10 @@ def test_a_lane_that_may_send_nothing_gets_nothing() -> None:
 
 def test_no_lanes_no_shares() -> None:
     assert shares([], budget=10, quantum=QUANTUM) == []
+
+
+def test_parts_of_a_budget_go_by_weight_and_cost() -> None:
+    assert fair_parts([Claim(0.0), Claim(9.0, weight=2.0), Claim(0.0, cost=2.0)], budget=70) == [20.0, 40.0, 10.0]
 
 
 def test_a_quantum_more_than_its_share_is_paid_back_over_rounds() -> None:

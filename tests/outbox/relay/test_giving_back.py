@@ -151,6 +151,15 @@ def test_dry_lanes_and_those_with_a_backlog_are_divided_each_for_itself(tenure: 
     assert leavers(tenure, now=1.1) == ["dry-1", "dry-2"]
 
 
+def test_a_backlog_that_is_over_takes_no_part_from_those_that_last(tenure: Tenure) -> None:
+    """Its lane stays for a tenure, but a relay that has just finished with it has room for another's."""
+    over = [lane(f"over-{n}", idle=True, predicted=1, counted=False, laden_until=5.0) for n in range(2)]
+    hold(tenure, *[lane(f"busy-{n}", virtual_time=100.0 + n) for n in range(3)], *over)
+    tenure.fleet = Fleet(leased=10, backlogged=8, relays=2, laden=1)
+    assert leavers(tenure, now=1.1) == []
+    assert tenure.free() == 1
+
+
 def test_a_backlog_of_a_moment_is_none_that_was_counted(tenure: Tenure) -> None:
     """A quiet lane has more than a round takes now and then: relays would exchange such lanes all the time."""
     hold(tenure, *[lane(f"lane-{n}", counted=False, filling_since=1.0) for n in range(4)])

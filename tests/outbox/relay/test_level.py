@@ -59,6 +59,13 @@ def test_who_is_ahead_takes_more(others: float | None, shift: float) -> None:
     assert rising().shift(others, 1.0) == pytest.approx(shift)
 
 
+def test_a_moment_without_service_does_not_make_a_small_lead_a_long_one() -> None:
+    level = rising()
+    level.note(1_010.0, 1.5, served=10.0)
+    assert level.pace == 20.0
+    assert level.ahead_by(800.0, 1.5) == pytest.approx(210 / (1_000 - 0.2 * 980))
+
+
 def test_who_stands_nowhere_takes_an_equal_part() -> None:
     assert Level().shift(1_000.0, 1.0) == 0.0
     standing = Level()

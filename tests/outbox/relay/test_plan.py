@@ -184,6 +184,57 @@ def test_a_lane_under_suspicion_sends_no_more_than_can_be_delivered_one_by_one()
     assert quotas(part)["c"] > MOST_ISOLATED
 
 
+# While others are away
+
+
+def waiting(number: int, **changes: Any) -> list[Lane]:
+    """For their reports."""
+    return [lane(f"waits-{n}", **({"outstanding": 10} | changes)) for n in range(number)]
+
+
+@pytest.mark.parametrize("where", [{"outstanding": 10}, {"outstanding": 0, "leaving": True}])
+def test_the_few_at_hand_do_not_get_the_round_of_those_that_are_away(where: dict[str, Any]) -> None:
+    """Reports that are late for a moment would put them ahead by a second of their service."""
+    part = planned([lane("a"), lane("b"), *waiting(18, **where)])
+    assert quotas(part) == {"a": 100, "b": 100}
+
+
+def test_those_at_hand_get_what_lifts_them_to_those_that_are_away() -> None:
+    behind, level = lane("behind", virtual_time=9_600.0), lane("level", virtual_time=10_000.0)
+    part = planned([behind, level, *waiting(8, virtual_time=10_000.0)])
+    assert quotas(part) == {"behind": 460, "level": 200}
+
+
+def test_a_part_is_one_by_weight() -> None:
+    part = planned([lane("heavy", weight=5.0), lane("light"), *waiting(14)])
+    assert quotas(part) == {"heavy": 500, "light": 100}
+
+
+def test_a_lane_ahead_of_those_that_are_away_goes_on_at_its_pace() -> None:
+    """Reports may be late for long, and are no reason to stop."""
+    assert quotas(planned([lane("ahead", virtual_time=1e6), *waiting(19)])) == {"ahead": 100}
+
+
+def test_a_part_is_a_quantum_at_least() -> None:
+    assert quotas(planned([lane("a"), *waiting(999)], budget=50)) == {"a": 4}
+
+
+@pytest.mark.parametrize("trouble", [{"isolated": True}, {"topic_wait": "orders"}, {"idle": True}, {"predicted": 1}])
+def test_nothing_is_kept_for_lanes_in_trouble_or_without_a_backlog(trouble: dict[str, Any]) -> None:
+    assert quotas(planned([lane("a"), *waiting(9, **trouble)])) == {"a": 1_000}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50_000), st.booleans()), min_size=1, max_size=30),
+    st.integers(1, 5_000),
+)
+def test_a_round_is_not_larger_for_those_that_are_away(lanes: list[tuple[int, bool]], budget: int) -> None:
+    held = [lane(f"t-{n}", virtual_time=float(at), outstanding=int(away)) for n, (at, away) in enumerate(lanes)]
+    part = planned(held, budget=budget)
+    assert {each.tenant for each in part.lanes} <= {each.tenant for each in held if not each.outstanding}
+    assert sum(part.quotas) <= budget + 5 * len(lanes)
+
+
 # Going back
 
 

@@ -45,6 +45,8 @@ def steers(session: Connection, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ste
     monkeypatch.setattr(steering, "Listener", Ear)
     made = Steering(relay_id=ME, connection=session, wake=threading.Event(), db_now=lambda now: 0)
     yield made
+    # What it has been told of circuits is written before the tables are emptied.
+    made.desk.close()
     made.abandon()
 
 

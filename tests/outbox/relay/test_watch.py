@@ -468,6 +468,21 @@ def test_a_heartbeat_tells_lanes_and_rate(make_watcher: MakeWatcher, tables: Tab
     assert 50 < row["rate"] <= 100
 
 
+def test_where_its_backlogged_lanes_stand_is_told_more_often(make_watcher: MakeWatcher, tables: Tables) -> None:
+    """Relays divide lanes by it. Without a backlog there is nothing to tell."""
+    watcher = make_watcher()
+    tables.execute("UPDATE outbox_relays SET heartbeat_at = '2001-01-01'")
+    seen = "SELECT virtual_time, pace, heartbeat_at > '2002-01-01' AS recent FROM outbox_relays"
+    watcher._tell_level()
+    assert tables.one(seen) == {"virtual_time": None, "pace": 0.0, "recent": False}
+    now = time.monotonic()
+    watcher.vitals.level.note(9_000.0, now - 0.5, served=0.0)
+    watcher.vitals.level.note(10_000.0, now, served=500.0)
+    watcher._tell_level()
+    told = tables.one(seen)
+    assert (told["virtual_time"] >= 10_000, told["pace"], told["recent"]) == (True, pytest.approx(1_000), True)
+
+
 def test_others_are_told_at_once_when_a_relay_has_a_backlog_or_none_any_more(
     make_watcher: MakeWatcher, tables: Tables
 ) -> None:
