@@ -192,7 +192,7 @@ class Steering:
         self.watcher.tell_backlogged(max(1, self.tenure.load.backlogged))
 
     def _renew(self, now: float) -> None:
-        self._renew_at = now + self._settings.renew_seconds
+        self._renew_at = now + self.tenure.rhythm
         self._renewing = True
         for lane in self.tenure.lanes.values():
             # For what NOTIFY did not tell, and for what committed late.

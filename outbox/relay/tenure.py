@@ -25,6 +25,10 @@ LONG_REST_SECONDS = 1.0
 CAPPED_TENURES = 10
 LARGE_SURPLUS = 0.2
 """From which part of its lanes on a relay gives back dry ones that others should hold."""
+MORE_OFTEN = 0.4
+"""Part of the rhythm of renewals in which relays renew that divide lanes with a backlog."""
+FEW_LANES = 256
+"""Up to so many lanes a renewal more costs next to nothing."""
 FORCED_OPEN = "forced_open"
 AHEAD_QUANTA = 250
 """How far a lane may run ahead of the least served one before it makes room, in quanta."""
@@ -171,6 +175,14 @@ class Tenure:
         return lane
 
     # renew
+
+    @property
+    def rhythm(self) -> float:
+        """Seconds from one renewal to the next. It tells the others which lanes still have a backlog, and brings what
+        they said: equal parts are as good as that is fresh.
+        """
+        divides = self.fleet.relays > 1 and self.load.backlogged > 0 and len(self.lanes) <= FEW_LANES
+        return self.settings.renew_seconds * (MORE_OFTEN if divides else 1.0)
 
     def renewal(self, now: float) -> Renew:
         lanes = [lane for lane in self.lanes.values() if not lane.leaving]

@@ -19,7 +19,7 @@ from bench.measure import percentile
 from outbox.api import NewEvent, enqueue, enqueue_many
 from outbox.models import EventStatus, OutboxEvent
 from tests.proofs.sizes import size
-from tests.proofs.stage import Stage, sent
+from tests.proofs.stage import Stage, come_to_rest, sent
 from tests.proofs.verdicts import judge, least, most
 from tests.support.waiting import wait_until
 
@@ -80,6 +80,7 @@ def elephant(stage: Stage, *, pending: int) -> Iterator[None]:
     with Watermarks(stage.bootstrap_servers, stage.topic) as topic:
         base = topic.messages()
     stage.seed({name: pending})
+    come_to_rest()
     ended = threading.Event()
 
     def feed() -> None:

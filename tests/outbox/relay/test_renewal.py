@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from outbox.relay.circuit import Probe
+from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import Lane
 from outbox.relay.session import Connection
-from outbox.relay.tenure import Tenure
-from tests.outbox.relay.conftest import Tables
-from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, renew
+from outbox.relay.tenure import FEW_LANES, MORE_OFTEN, Tenure
+from tests.outbox.relay.conftest import Tables, lane
+from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, hold, renew
 
 
 def test_a_renewal_extends_the_deadline_from_before_it_was_asked_for(tenure: Tenure, session: Connection) -> None:
@@ -19,6 +20,20 @@ def test_a_renewal_extends_the_deadline_from_before_it_was_asked_for(tenure: Ten
     job.run(session, ME)
     tenure.renewed(job, 0.0)
     assert tenure.lanes["acme"].deadline == pytest.approx(12.0 + 4.5)
+
+
+@pytest.mark.parametrize(
+    ("relays", "backlogged", "lanes", "rhythm"),
+    [(2, 1, 2, MORE_OFTEN), (1, 1, 2, 1.0), (2, 0, 2, 1.0), (2, 1, FEW_LANES, MORE_OFTEN), (2, 1, FEW_LANES + 1, 1.0)],
+)
+def test_relays_that_divide_backlogs_renew_more_often(
+    tenure: Tenure, relays: int, backlogged: int, lanes: int, rhythm: float
+) -> None:
+    """Unless that were much to write."""
+    hold(tenure, *[lane(f"lane-{n}") for n in range(lanes)])
+    tenure.fleet = Fleet(relays=relays)
+    tenure.load.backlogged = backlogged
+    assert tenure.rhythm == rhythm * tenure.settings.renew_seconds
 
 
 def test_a_changed_policy_takes_hold_with_the_next_renewal(tenure: Tenure, session: Connection, tables: Tables) -> None:
