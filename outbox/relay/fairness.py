@@ -28,6 +28,11 @@ class Claim:
     most: float = float("inf")
     """Events it can use: what it is expected to have, its quota, its rate."""
 
+    @property
+    def events_per_unit(self) -> float:
+        """Of virtual time."""
+        return self.weight / self.cost
+
 
 def cost_of(payload_bytes: int) -> float:
     return payload_bytes / PAGE_BYTES if payload_bytes > PAGE_BYTES else 1.0
@@ -45,8 +50,8 @@ def shares(claims: Sequence[Claim], *, budget: float, quantum: int) -> list[int]
 
 def fair_parts(claims: Sequence[Claim], *, budget: float) -> list[float]:
     """Events that each would get of such a budget if all stood at the same level."""
-    total = sum(claim.weight / claim.cost for claim in claims)
-    return [budget * claim.weight / claim.cost / total for claim in claims]
+    total = sum(claim.events_per_unit for claim in claims)
+    return [budget * claim.events_per_unit / total for claim in claims]
 
 
 def water_level(claims: Sequence[Claim], *, budget: float) -> float:
@@ -64,7 +69,7 @@ def water_level(claims: Sequence[Claim], *, budget: float) -> float:
 def _turning_points(claims: Sequence[Claim]) -> list[tuple[float, float]]:
     points = []
     for claim in claims:
-        events_per_unit = claim.weight / claim.cost
+        events_per_unit = claim.events_per_unit
         points.append((claim.virtual_time, events_per_unit))
         if claim.most != float("inf"):
             points.append((claim.virtual_time + claim.most / events_per_unit, -events_per_unit))

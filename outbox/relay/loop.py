@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import ExitStack
 
 from outbox import conf
@@ -158,7 +158,7 @@ class Relay:
         metrics.ROUND_SECONDS.observe(seconds)
         return events > 0
 
-    def _plan(self, lanes: Iterable[Lane], budget: int, now: float) -> Plan:
+    def _plan(self, lanes: Collection[Lane], budget: int, now: float) -> Plan:
         return plan(
             lanes,
             budget=budget,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from outbox.relay.fairness import MOST_CREDIT, PAGE_BYTES, Claim, fair_parts, shares
@@ -24,7 +24,7 @@ class Plan:
 
 
 def plan(
-    lanes: Iterable[Lane],
+    lanes: Collection[Lane],
     *,
     budget: int,
     most_bytes: int,
@@ -39,7 +39,6 @@ def plan(
     Those without a backlog run ahead of nobody, and are above it only because they come from another relay, or because
     the least served of all was written down a while ago.
     """
-    lanes = list(lanes)
     ready = [
         lane for lane in lanes if _is_ready(lane, now) and (lane.virtual_time <= ceiling or not lane.has_backlog(now))
     ]
@@ -69,7 +68,7 @@ def _is_ready(lane: Lane, now: float) -> bool:
 
 def _is_away(lane: Lane) -> bool:
     """It would take part, but waits for reports, or changes relays."""
-    return lane.backlogged and (lane.outstanding > 0 or lane.leaving)
+    return (lane.outstanding > 0 or lane.leaving) and lane.backlogged
 
 
 def _leave_their_part(claims: list[Claim], away: list[Claim], *, budget: int, quantum: int) -> None:

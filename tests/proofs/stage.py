@@ -206,7 +206,7 @@ def forget_everything() -> None:
     """As a new database has it."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE outbox_events, outbox_lanes, outbox_relays CASCADE")
-        cursor.execute("VACUUM (ANALYZE) outbox_events, outbox_lanes")
+    come_to_rest()
 
 
 def come_to_rest() -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ NOW_US = 1_000 * SECOND_US
 NO_END = 1e9
 
 
-def planned(lanes: Iterable[Lane], **changes: Any) -> Plan:
+def planned(lanes: Collection[Lane], **changes: Any) -> Plan:
     given: dict[str, Any] = {
         "budget": 1_000,
         "most_bytes": 8_000_000,
