@@ -57,8 +57,6 @@ class Lane:
         "deadline",
         "failures",
         "filling_since",
-        "floor_given",
-        "floor_seen",
         "held_keys",
         "hungry",
         "idle",
@@ -77,9 +75,11 @@ class Lane:
         "produced_at",
         "rate",
         "rate_clock",
+        "renewing",
         "rest_until",
         "rests",
         "rewind_to",
+        "row_floor",
         "safe",
         "sender",
         "settled_to",
@@ -112,7 +112,9 @@ class Lane:
         self.tenant = tenant
         self.token = token
         self.virtual_time = virtual_time
-        self.floor_seen = self.floor_given = floor
+        self.row_floor = floor
+        """What stands in the lane's row, unless somebody has lowered it: once the renewal under way is written."""
+        self.renewing = False
         self.claimed_at = now
         self.touched_at = now
         self.told_at = now
@@ -253,10 +255,14 @@ class Lane:
             self.chunks.clear()
 
     def notice_floor(self, floor: int) -> None:
-        """What stands in the lane's row. If somebody has lowered it, the lane has to go back."""
-        if floor not in (self.floor_seen, self.floor_given):
+        """What stands in the lane's row. If somebody may have lowered it, the lane has to go back.
+
+        During a renewal a floor from before it says nothing: it may have been raised, and lowered to there once more.
+        """
+        if floor != self.row_floor:
             self.rewind(floor)
-        self.floor_seen = floor
+        if not self.renewing:
+            self.row_floor = floor
 
     @property
     def floor(self) -> int:

@@ -77,7 +77,8 @@ class LaneState:
     token: int
     virtual_time: float
     rate_clock: int | None
-    floor_seen: int
+    row_floor: int
+    """What stands in the row by then. If it is another, somebody has lowered it, and it stays."""
     floor: int
     has_work: bool = True
 
@@ -220,7 +221,7 @@ def release_params(lanes: list[LaneState], owner: uuid.UUID) -> dict[str, Any]:
         "tokens": numbers([lane.token for lane in lanes]),
         "virtual_times": array([lane.virtual_time for lane in lanes]),
         "rate_clocks": array([lane.rate_clock for lane in lanes]),
-        "seen": numbers([lane.floor_seen for lane in lanes]),
+        "seen": numbers([lane.row_floor for lane in lanes]),
         "floors": numbers([lane.floor for lane in lanes]),
         "has_work": [lane.has_work for lane in lanes],
     }

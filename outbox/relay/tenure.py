@@ -188,10 +188,11 @@ class Tenure:
         lanes = [lane for lane in self.lanes.values() if not lane.leaving]
         self._recent = {name: at for name, at in self._recent.items() if now - at < RECENT_SECONDS}
         self.candidates.forget_old(now)
-        for lane in lanes:
-            lane.floor_given = lane.floor
+        states = [self.state(lane, floor=lane.floor, has_work=lane.may_have_backlog) for lane in lanes]
+        for lane, state in zip(lanes, states, strict=True):
+            lane.row_floor, lane.renewing = state.floor, True
         return Renew(
-            lanes=[self.state(lane, floor=lane.floor_given, has_work=lane.may_have_backlog) for lane in lanes],
+            lanes=states,
             lease=self.settings.lease_seconds,
             asked_at=now,
             block_changes={lane.tenant: lane.block_changes for lane in lanes},
@@ -224,6 +225,7 @@ class Tenure:
     def _take_over(self, lane: Lane, job: Renew, row: tuple[Any, ...]) -> None:
         _, _, floor, weight, rate, quota, paused, blocked, epoch, failing, by_probe, may_call = row
         lane.deadline = job.asked_at + self.settings.lease_seconds * 0.9
+        lane.renewing = False
         lane.notice_floor(floor)
         lane.weight, lane.batch_quota = weight, quota
         if rate is None or lane.rate is None:
@@ -330,7 +332,7 @@ class Tenure:
             token=lane.token,
             virtual_time=lane.virtual_time,
             rate_clock=lane.rate_clock,
-            floor_seen=lane.floor_seen,
+            row_floor=lane.row_floor,
             floor=floor,
             has_work=has_work,
         )

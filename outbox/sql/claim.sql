@@ -1,7 +1,8 @@
 -- Leases on the free lanes among the candidates, least served first. Paused tenants, those above their rate and those
 -- whose circuit is open are out before LIMIT, so they cost nobody a place. A lane that had run dry starts at the virtual
--- time of now: idle time is not saved up. Lanes that another relay is claiming at this moment are passed over. The column
--- `blocked` is renew.sql's.
+-- time of now: idle time is not saved up. Lanes that another relay is claiming at this moment are passed over.
+-- The column `blocked` is renew.sql's. It is as of the statement's beginning: a lane that was another's since then, which
+-- its token tells, counts as blocked, for an event may have failed there.
 -- LATERAL with OFFSET 0 is one look at the index for each lane; of a plain join the planner may make a look at every
 -- circuit there is.
 WITH wanted AS MATERIALIZED (
@@ -41,9 +42,10 @@ SET owner = %(owner)s, token = l.token + 1, virtual_time = w.virtual_time,
 FROM wanted w
 WHERE l.tenant_id = w.tenant_id
 RETURNING l.tenant_id, l.token, l.virtual_time, coalesce(w.weight, 1), w.rate, w.batch_quota, l.rate_clock, l.floor,
-    coalesce((
-        SELECT true FROM outbox_events e
-        WHERE e.tenant_id = l.tenant_id AND e.status = 'scheduled' AND e.attempts > 0
-        LIMIT 1
-    ), false) AS blocked,
+    coalesce((SELECT seen.token + 1 < l.token FROM outbox_lanes seen WHERE seen.tenant_id = l.tenant_id), true)
+        OR coalesce((
+            SELECT true FROM outbox_events e
+            WHERE e.tenant_id = l.tenant_id AND e.status = 'scheduled' AND e.attempts > 0
+            LIMIT 1
+        ), false) AS blocked,
     coalesce(w.epoch, 0), coalesce(w.failures > 0, false), coalesce(w.by_probe, false), w.has_work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import signal
 import time
@@ -22,8 +23,12 @@ from tests.proofs.writers import TABLE, Load, Writers
 from tests.support.processes import ManageProcess
 from tests.support.waiting import wait_until
 
+logger = logging.getLogger(__name__)
+
 HANG_GUARD_SECONDS = 120
 _FIRST_NAMES_READY = "publishes"
+_SHOWN = 3
+_STRANDED = "events behind the floor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +100,13 @@ class Stage:
         return [(relay, tuple(lanes[ids[relay.pid]])) for relay in self.relays if ids.get(relay.pid) in lanes]
 
     def stop_relays(self) -> None:
-        """SIGTERM to all: each drains and ends with 0, and nothing stays held."""
+        """SIGTERM to all: each drains and ends with 0, nothing stays held, and no floor had passed an event."""
         self.wait_until_publishing()
         for relay in self.relays:
             relay.send(signal.SIGTERM)
         for relay in self.relays:
             assert relay.wait(timeout=HANG_GUARD_SECONDS) == 0, relay.output()
+            assert _STRANDED not in relay.output(), relay.output()
         assert not OutboxRelay.objects.exists()
         assert not OutboxLane.objects.filter(owner__isnull=False).exists()
 
@@ -150,12 +156,24 @@ class Stage:
         wait_until(all_sent, timeout=timeout)
 
     def judge(self) -> history.Verdict:
-        return history.read(
+        verdict = history.read(
             database_url=self.environment["DATABASE_URL"],
             bootstrap_servers=self.bootstrap_servers,
             topics=[self.topic],
             journals=self.journals,
         ).judge()
+        for overtaken, _ in verdict.inversions[:_SHOWN]:
+            self._show(overtaken)
+        return verdict
+
+    def _show(self, overtaken: history.Delivery) -> None:
+        """For whoever reads why the proof failed."""
+        key = OutboxEvent.objects.of_tenant(overtaken.tenant).filter(partition_key=overtaken.key)
+        for event in key.order_by("created_at", "id"):
+            failed = [str(at) for at in event.failed_attempts.values_list("at", flat=True)]
+            logger.error("%s of %s: sent at %s, failed at %s", event.pk, event.created_at, event.sent_at, failed)
+        for relay in self.relays:
+            logger.error(relay.output())
 
 
 def all_sent() -> bool:

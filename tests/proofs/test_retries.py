@@ -30,6 +30,9 @@ SETTINGS = {
     "OUTBOX_LEASE_SECONDS": "90",
 }
 
+PATIENT = {"broker.session.timeout.ms": "60000"}
+"""A broker that a busy machine keeps from its own heartbeats leads no partition any more."""
+
 
 def _wait_for_more(count: Callable[[], int], more: int) -> None:
     before = count()
@@ -41,7 +44,7 @@ def test_f14_attempts_that_are_burned_keep_the_order(open_room: OpenRoom) -> Non
     """A real broker and a producer as in production: the topic is forbidden and allowed again under eight relays, so
     that keys wait in the database, each for its own next attempt, while relays take lanes over from one another.
     """
-    room, broker = open_room(**ACLS)
+    room, broker = open_room(**ACLS | PATIENT)
     stage = room.stage
     broker.refuse(stage.topic)
     stage.seed(TENANTS, keys=KEYS, payload_bytes=50)

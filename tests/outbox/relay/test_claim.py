@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
 import pytest
 
 from outbox.relay.candidates import MOST, REFUSED_SECONDS
 from outbox.relay.fairness import MOST_CREDIT
 from outbox.relay.session import Connection
 from outbox.relay.tenure import Tenure
-from tests.outbox.relay.conftest import Tables, another_session, is_leased_since, lane
-from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, make_tenure, put_lane
+from tests.outbox.relay.conftest import HANG_SECONDS, Tables, another_session, is_leased_since, lane
+from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, make_tenure, put_lane, renew
+from tests.support.sessions import wait_until_somebody_waits_for_a_lock
 
 
 def test_who_is_said_to_have_work_is_a_candidate_at_once(tenure: Tenure) -> None:
@@ -160,6 +165,46 @@ def test_a_claim_says_whether_keys_wait_for_a_retry(tenure: Tenure, tables: Tabl
         "delayed": False,
         "free": False,
     }
+
+
+def test_a_lane_that_was_anothers_while_it_was_claimed_counts_as_blocked(
+    tenure: Tenure, session: Connection, tables: Tables
+) -> None:
+    """The claim sees the lane's row as it is, and the events as they were when its statement began."""
+    (event,) = tables.add("k")
+    put_lane(tables, token=7)
+    with slow_clock(session, tables) as go_on, ThreadPoolExecutor(1) as thread:
+        claimed = thread.submit(claim, tenure, "acme")
+        wait_until_somebody_waits_for_a_lock()
+        tables.execute("UPDATE outbox_lanes SET token = 8")
+        tables.execute("UPDATE outbox_events SET status = 'scheduled', attempts = 1, available_at = '2100-01-01'")
+        go_on()
+        assert claimed.result(HANG_SECONDS) == ["acme"]
+    assert (tables.lane()["token"], tables.statuses(event)) == (9, ["scheduled"])
+    assert tenure.lanes["acme"].blocked
+    renew(tenure, session)
+    assert tenure.lanes["acme"].blocked
+
+
+@contextmanager
+def slow_clock(session: Connection, tables: Tables) -> Iterator[Callable[[], object]]:
+    """The session's statements wait where they ask for the time, after they have begun, until told to go on."""
+    tables.execute("SELECT pg_advisory_lock(4711)")
+    tables.execute("""
+        CREATE SCHEMA slow;
+        CREATE FUNCTION slow.clock_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_advisory_xact_lock_shared(4711);
+            RETURN pg_catalog.clock_timestamp();
+        END $$
+    """)
+    try:
+        session.execute("SET search_path = slow, pg_catalog, public")
+        yield lambda: tables.execute("SELECT pg_advisory_unlock(4711)")
+    finally:
+        tables.execute("SELECT pg_advisory_unlock_all()")
+        session.execute("RESET search_path")
+        tables.execute("DROP SCHEMA slow CASCADE")
 
 
 def test_who_is_refused_is_left_alone_for_a_moment(tenure: Tenure, tables: Tables) -> None:

@@ -335,7 +335,7 @@ def test_a_renewal_that_moves_the_floor_is_not_taken_for_a_retry(session: Connec
     tables.add("k", status="scheduled", attempts=1, available_at="2100-01-01")
     tables.add("other")
     held = claimed(session, "acme")
-    held.floor_given = 1_000_000
+    held.row_floor, held.renewing = 1_000_000, True
     tables.execute("UPDATE outbox_lanes SET floor = '2000-01-01 00:00:01+00'")
     go_back_for_retries(session, [held])
     assert held.rewind_to is None

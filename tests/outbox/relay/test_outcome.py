@@ -15,7 +15,7 @@ NOW = 500.0
 
 
 def state(of: Lane, *, floor: int, has_work: bool) -> LaneState:
-    return LaneState(of.tenant, of.token, of.virtual_time, None, of.floor_seen, floor, has_work)
+    return LaneState(of.tenant, of.token, of.virtual_time, None, of.row_floor, floor, has_work)
 
 
 def outcomes(*, answers: bool = True, draw: float = 1.0, **values: Any) -> Outcomes:

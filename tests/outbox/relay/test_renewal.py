@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from outbox import sql
 from outbox.relay.circuit import Probe
+from outbox.relay.fetch import go_back_for_retries
 from outbox.relay.fleet import Fleet
 from outbox.relay.lanes import Lane
 from outbox.relay.session import Connection
+from outbox.relay.settle import Settle
 from outbox.relay.tenure import FEW_LANES, MORE_OFTEN, Tenure
 from tests.outbox.relay.conftest import Tables, lane
 from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, hold, renew
@@ -109,6 +114,52 @@ def test_a_second_one_above_the_lowered_floor_is_noticed_too(
     assert held.rewind_to == 1_999_999
 
 
+def test_a_retry_that_lowers_the_floor_to_where_it_stood_before_the_renewal_is_noticed(
+    tenure: Tenure, session: Connection, tables: Tables
+) -> None:
+    """The floor had been lowered for the same event before; the renewal has raised it and is not yet taken note of."""
+    held, created = lane_at_a_retry(tenure, session, tables)
+    job = tenure.renewal(0.0)
+    job.run(session, ME)
+    promote(tables)
+    assert tables.lane()["floor"] == created - timedelta(microseconds=1)
+    go_back_for_retries(session, [held])
+    assert held.rewind_to is not None
+    held.apply_rewind()
+    tenure.renewed(job, 0.0)
+    go_back_for_retries(session, [held])
+    assert held.rewind_to is not None
+
+
+def test_a_retry_between_a_renewal_and_the_release_behind_it_stays_above_the_floor(
+    tenure: Tenure, session: Connection, tables: Tables
+) -> None:
+    """Both were put together before: or the next holder would start behind the retry, with its successors."""
+    held, created = lane_at_a_retry(tenure, session, tables)
+    renewal = tenure.renewal(0.0)
+    move(held, to=held.cursor + 1_000_000)
+    release = Settle(released=[tenure.state(held, floor=held.floor, has_work=True)], fenced={"acme": held.token})
+    renewal.run(session, ME)
+    promote(tables)
+    release.run(session, ME)
+    row = tables.lane()
+    assert (row["owner"], row["floor"]) == (None, created - timedelta(microseconds=1))
+
+
+def test_a_release_right_behind_a_renewal_moves_the_floor_as_well(
+    tenure: Tenure, session: Connection, tables: Tables
+) -> None:
+    claim(tenure, "acme")
+    held = tenure.lanes["acme"]
+    move(held, to=5_000_000)
+    renewal = tenure.renewal(0.0)
+    move(held, to=9_000_000)
+    release = Settle(released=[tenure.state(held, floor=held.floor, has_work=True)], fenced={"acme": held.token})
+    renewal.run(session, ME)
+    release.run(session, ME)
+    assert tables.lane()["floor"].isoformat() == "2000-01-01T00:00:09+00:00"
+
+
 def test_a_failure_during_a_renewal_keeps_the_lane_careful(tenure: Tenure, session: Connection) -> None:
     """What the renewal read is from before the failure was written."""
     claim(tenure, "acme")
@@ -135,6 +186,25 @@ def move(held: Lane, *, to: int) -> None:
     held.cursor = held.safe = to
     held.begin_settle()
     held.end_settle()
+
+
+def promote(tables: Tables) -> None:
+    assert tables.execute(sql.load("promote"), limit=100, patient=True, without=[])
+
+
+def lane_at_a_retry(tenure: Tenure, session: Connection, tables: Tables) -> tuple[Lane, datetime]:
+    """A lane of one event, a retry that has lowered its floor before and waits again; and when that was created."""
+    retry = tables.event(*tables.add("k", status="scheduled", attempts=1, available_at="2001-01-01"))
+    created: datetime = retry["created_at"]
+    microseconds = (created - datetime(2000, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    held = claimed_and_moved(tenure, session, to=microseconds)
+    promote(tables)
+    renew(tenure, session)
+    held.apply_rewind()
+    move(held, to=microseconds)
+    held.blocked = True
+    tables.execute("UPDATE outbox_events SET status = 'scheduled', available_at = '2001-01-01'")
+    return held, created
 
 
 def claimed_and_moved(tenure: Tenure, session: Connection, *, to: int) -> Lane:

@@ -50,7 +50,7 @@ def failed(event_id: int, *, delay: float | None, tenant: str = "acme", message:
 
 
 def state(tenant: str = "acme", **changes: Any) -> LaneState:
-    given: dict[str, Any] = {"token": 5, "virtual_time": 7.5, "rate_clock": None, "floor_seen": 0, "floor": 1_000_000}
+    given: dict[str, Any] = {"token": 5, "virtual_time": 7.5, "rate_clock": None, "row_floor": 0, "floor": 1_000_000}
     return LaneState(tenant=tenant, **(given | changes))
 
 
@@ -395,7 +395,7 @@ def test_a_floor_that_somebody_lowered_meanwhile_stays_where_it_is(
 ) -> None:
     leased("acme", floor="2000-01-01 00:00:10+00")
     tables.execute("UPDATE outbox_lanes SET floor = '2000-01-01 00:00:03+00'")
-    given = state(floor_seen=10_000_000, floor=20_000_000)
+    given = state(row_floor=10_000_000, floor=20_000_000)
     job: Job = renewal(given) if how == "renew" else Settle(released=[given], fenced={"acme": 5})
     job.run(session, ME)
     assert tables.lane()["floor"].isoformat() == "2000-01-01T00:00:03+00:00"
