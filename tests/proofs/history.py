@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, starmap
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +53,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A delivery after the first one of the same event."""
+    """A delivery of an event that has one already; `before` was produced right before it."""
 
-    first: Delivery
+    before: Delivery
     again: Delivery
 
 
@@ -93,15 +95,14 @@ class Verdict:
         """How many each kill (seconds since 1970) explains, and those that none does.
 
         A kill explains a duplicate that was produced once before it and once after it; the earliest such one, since
-        that is whose work was cut off. What was produced first may be delivered last.
+        that is whose work was cut off.
         """
         moments = sorted(kills)
         counts: Counter[int] = Counter()
         unexplained = []
         for duplicate in self.duplicates:
-            began, ended = sorted((duplicate.first.at, duplicate.again.at))
-            number = bisect_left(moments, began - slack)
-            if number < len(moments) and moments[number] <= ended + slack:
+            number = bisect_left(moments, duplicate.before.at - slack)
+            if number < len(moments) and moments[number] <= duplicate.again.at + slack:
                 counts[number] += 1
             else:
                 unexplained.append(duplicate)
@@ -118,7 +119,10 @@ class History:
 
     def judge(self) -> Verdict:
         rows = {event.event_id: event for event in self.stored}
-        first, duplicates = self._first_deliveries()
+        of_event: dict[int, list[Delivery]] = defaultdict(list)
+        for delivery in self.deliveries:
+            of_event[delivery.event_id].append(delivery)
+        first = {event: deliveries[0] for event, deliveries in of_event.items()}
         said_committed = {event for event, committed in self.journal.items() if committed}
         said_rolled_back = self.journal.keys() - said_committed
         false = list(self._false_receipts())
@@ -132,17 +136,8 @@ class History:
             evidence=tuple(false),
             inversions=tuple(_inversions(first.values())),
             scattered=tuple(sorted(_scattered(self.deliveries))),
-            duplicates=tuple(duplicates),
+            duplicates=tuple(_duplicates(of_event.values())),
         )
-
-    def _first_deliveries(self) -> tuple[dict[int, Delivery], list[Duplicate]]:
-        first: dict[int, Delivery] = {}
-        duplicates = []
-        for delivery in self.deliveries:
-            known = first.setdefault(delivery.event_id, delivery)
-            if known is not delivery:
-                duplicates.append(Duplicate(known, delivery))
-        return first, duplicates
 
     def _false_receipts(self) -> Iterator[tuple[Stored, Delivery | None]]:
         places: dict[tuple[str, int | None, int | None], Delivery] = {
@@ -152,6 +147,13 @@ class History:
             there = places.get((event.topic, event.partition, event.offset))
             if event.status == "sent" and (there is None or there.event_id != event.event_id):
                 yield event, there
+
+
+def _duplicates(of_events: Iterable[list[Delivery]]) -> Iterator[Duplicate]:
+    """In the order in which they were produced, which need not be that of their deliveries."""
+    for deliveries in of_events:
+        if len(deliveries) > 1:
+            yield from starmap(Duplicate, pairwise(sorted(deliveries, key=attrgetter("at"))))
 
 
 def _inversions(first: Iterable[Delivery]) -> Iterator[tuple[Delivery, Delivery]]:

@@ -103,6 +103,13 @@ def test_a_duplicate_is_blamed_on_the_kill_that_cut_its_work_off(first: float, a
     assert not unexplained
 
 
+def test_an_event_that_two_kills_cut_off_counts_once_for_each() -> None:
+    deliveries = [replace(delivered(1, at=at), offset=offset) for offset, at in enumerate([0.0, 4.0, 2.0])]
+    counts, unexplained = History([], deliveries).judge().duplicates_by_kill([1.0, 3.0], slack=0)
+    assert counts == {0: 1, 1: 1}
+    assert not unexplained
+
+
 @pytest.mark.parametrize(("first", "again"), [(0.0, 0.9), (1.1, 2.9), (3.1, 9.0)])
 def test_a_duplicate_that_no_kill_explains_is_named(first: float, again: float) -> None:
     verdict = History([], [delivered(1, at=first), replace(delivered(1, at=again), offset=9)]).judge()
