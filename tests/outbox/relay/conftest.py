@@ -26,7 +26,9 @@ from outbox.relay.lanes import Lane
 from outbox.relay.loop import Relay
 from outbox.relay.session import Connection, connect
 from outbox.relay.tenure import Tenure
-from tests.outbox.relay.tenures import make_tenure
+from outbox.relay.watch import Watcher
+from tests.outbox.relay.tenures import ME, make_tenure
+from tests.outbox.relay.watchers import MakeWatcher
 from tests.support.mock_cluster import MockCluster
 from tests.support.waiting import wait_until
 
@@ -196,6 +198,19 @@ def session(tables: Tables) -> Iterator[Connection]:
 @pytest.fixture
 def tenure(session: Connection) -> Tenure:
     return make_tenure(session)
+
+
+@pytest.fixture
+def make_watcher(tables: Tables) -> Iterator[MakeWatcher]:
+    """A watcher that does only what it is told, until it is started."""
+    with ExitStack() as made:
+
+        def make(*known: str, wake: Callable[[], None] = lambda: None, relay_id: uuid.UUID = ME) -> Watcher:
+            watcher = Watcher(relay_id=relay_id, known=lambda: list(known), wake=wake)
+            made.callback(watcher.abandon)
+            return watcher
+
+        yield make
 
 
 MakeRelay = Callable[..., "Driver"]
