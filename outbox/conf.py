@@ -38,7 +38,9 @@ class OutboxSettings:
 
     batch_size: int = _setting(5_000, "Most events in one round of a relay.", at_least=1, at_most=50_000)
     batch_bytes: int = _setting(8_000_000, "Most payload bytes in one round of a relay.", at_least=1_000)
-    round_seconds: float = _setting(0.05, "Time that one round aims at.", above=0, at_most=5)
+    round_seconds: float = _setting(
+        0.1, "Time that one round aims at; beside other relays, half of it.", above=0, at_most=5
+    )
     express_round_seconds: float = _setting(
         0.02, "Time that a round aims at while quiet tenants wake up beside it.", above=0, at_most=5
     )

@@ -136,6 +136,7 @@ class Relay:
             return False
         self._publisher.resume(self._tenure.lanes.values())
         room = min(self._settings.batch_size, MOST_ROUNDS * self._settings.batch_size - self._under_way())
+        self._pace.is_alone = self._tenure.fleet.relays < 2
         budget = min(self._pace.batch(now), room)
         if budget < 1:
             return False

@@ -1,7 +1,7 @@
 import pytest
 
 from outbox.conf import OutboxSettings
-from outbox.relay.pace import FEWEST, QUIET_WAKE_SECONDS, Pace
+from outbox.relay.pace import AMONG_RELAYS, FEWEST, QUIET_WAKE_SECONDS, Pace
 
 
 def settled(pace: Pace, *, per_event: float, rounds: int = 50) -> None:
@@ -15,6 +15,12 @@ def test_a_round_is_as_large_as_its_time_allows() -> None:
     assert pace.batch(0.0) == pytest.approx(2_500, rel=0.01)
     settled(pace, per_event=100e-6)
     assert pace.batch(0.0) == pytest.approx(500, rel=0.01)
+
+
+def test_what_is_guessed_at_the_beginning_counts_for_nothing_once_a_round_is_measured() -> None:
+    pace = Pace(OutboxSettings(round_seconds=0.05))
+    settled(pace, per_event=20e-6, rounds=1)
+    assert pace.batch(0.0) == pytest.approx(2_500, rel=0.01)
 
 
 def test_one_slow_round_changes_little() -> None:
@@ -55,6 +61,14 @@ def test_rounds_are_short_while_quiet_tenants_wake_up() -> None:
     assert pace.round_seconds(100.0) == 0.02
     assert pace.batch(100.0) == pytest.approx(1_000, rel=0.01)
     assert pace.round_seconds(100.0 + QUIET_WAKE_SECONDS) == 0.05
+
+
+def test_a_round_is_shorter_beside_other_relays() -> None:
+    pace = Pace(OutboxSettings(round_seconds=0.1, express_round_seconds=0.02))
+    pace.is_alone = False
+    assert pace.round_seconds(0.0) == 0.1 * AMONG_RELAYS
+    pace.quiet_lane_woke(0.0)
+    assert pace.round_seconds(0.0) == 0.02
 
 
 def test_a_round_is_never_made_longer_by_a_quiet_tenant() -> None:
