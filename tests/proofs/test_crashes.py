@@ -13,7 +13,7 @@ from outbox.models import OutboxLane, OutboxRelay
 from outbox.relay.publish import CHUNK
 from tests.proofs.freezing import freeze_before_a_settle, lane_rows, receipts
 from tests.proofs.history import Verdict
-from tests.proofs.sizes import FULL, SLOW, size
+from tests.proofs.sizes import SLOW, size
 from tests.proofs.stage import Stage, all_sent, sent, until
 from tests.proofs.verdicts import Claim, judge, least, most, none
 from tests.proofs.writers import Load
@@ -43,7 +43,7 @@ def test_c5_exactly_the_committed_events_are_on_the_topic(stage: Stage) -> None:
 def test_f10_kills_lose_nothing_and_keep_the_order(stage: Stage) -> None:
     """A relay is killed every two seconds under load. No lease ends meanwhile: its session alone tells of its death."""
     stage.start_relays(2, OUTBOX_BATCH_SIZE="50", OUTBOX_LEASE_SECONDS="60")
-    load = Load(topic=stage.topic, tenants=TENANTS, open_seconds=0.01, rolled_back=0.1, rate=None if FULL else 60)
+    load = Load(topic=stage.topic, tenants=TENANTS, open_seconds=0.01, rolled_back=0.1)
     with stage.writing(load, processes=2):
         until(size(30, 60), stage.kill_relay, every=2)
         stage.wait_while_at_work(2)
@@ -177,7 +177,7 @@ def test_relays_outlive_their_sessions(stage: Stage) -> None:
                 " WHERE application_name LIKE 'outbox-relay%' AND datname = current_database()"
             )
 
-    with stage.writing(Load(topic=stage.topic, tenants=TENANTS, rate=200), processes=2):
+    with stage.writing(Load(topic=stage.topic, tenants=TENANTS), processes=2):
         until(size(6, 30), cut_off, every=2)
     stage.wait_until_all_sent()
     wait_until(lambda: OutboxRelay.objects.count() == 2)

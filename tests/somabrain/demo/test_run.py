@@ -153,7 +153,7 @@ def test_once_carries_every_webhook_to_a_kafka_of_its_own(checkout: Checkout, re
 
 @pytest.mark.parametrize(
     ("number", "whole_group"),
-    [(signal.SIGTERM, False), (signal.SIGHUP, True)],
+    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGHUP, True)],
 )
 def test_a_signal_stops_everything(checkout: Checkout, number: int, whole_group: bool) -> None:
     with demo(checkout) as process:
@@ -165,8 +165,7 @@ def test_a_signal_stops_everything(checkout: Checkout, number: int, whole_group:
         assert superuser(checkout) == "False !"
 
 
-def test_the_circuit_of_a_refused_tenant_opens_and_closes_in_the_live_line(checkout: Checkout) -> None:
-    """Until Ctrl-C, which stops everything."""
+def test_the_circuit_of_a_refused_tenant_opens_and_closes_by_itself_in_the_live_line(checkout: Checkout) -> None:
     # From the broker's start on: on a busy machine it takes long until there is something to refuse.
     with demo(checkout, "--refuse-seconds", "15") as process:
         opened = wait_for_line(process, "circuit open: locked-out")
@@ -175,11 +174,6 @@ def test_the_circuit_of_a_refused_tenant_opens_and_closes_in_the_live_line(check
         closed = next(line for line in process.stdout if "circuit open" not in line)
         assert "committed" in closed
         assert "dead letters" not in closed
-        os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=HANG_SECONDS)
-        assert process.returncode == 0
-        assert left_running(checkout) == []
-        assert superuser(checkout) == "False !"
 
 
 def test_a_signal_while_everything_starts_leaves_nothing_behind(checkout: Checkout) -> None:
