@@ -162,18 +162,23 @@ class Stage:
             topics=[self.topic],
             journals=self.journals,
         ).judge()
-        for overtaken, _ in verdict.inversions[:_SHOWN]:
-            self._show(overtaken)
+        if verdict.inversions:
+            self._show([overtaken for overtaken, _ in verdict.inversions[:_SHOWN]])
         return verdict
 
-    def _show(self, overtaken: history.Delivery) -> None:
+    def _show(self, overtaken: list[history.Delivery]) -> None:
         """For whoever reads why the proof failed."""
-        key = OutboxEvent.objects.of_tenant(overtaken.tenant).filter(partition_key=overtaken.key)
-        for event in key.order_by("created_at", "id"):
-            failed = [str(at) for at in event.failed_attempts.values_list("at", flat=True)]
-            logger.error("%s of %s: sent at %s, failed at %s", event.pk, event.created_at, event.sent_at, failed)
+        for each in overtaken:
+            _show_key(each)
         for relay in self.relays:
             logger.error(relay.output())
+
+
+def _show_key(overtaken: history.Delivery) -> None:
+    key = OutboxEvent.objects.of_tenant(overtaken.tenant).filter(partition_key=overtaken.key)
+    for event in key.order_by("created_at", "id"):
+        failed = [str(at) for at in event.failed_attempts.values_list("at", flat=True)]
+        logger.error("%s of %s: sent at %s, failed at %s", event.pk, event.created_at, event.sent_at, failed)
 
 
 def all_sent() -> bool:

@@ -65,15 +65,17 @@ def sessions(count: int) -> Iterator[list[Session]]:
 def wait_until_somebody_waits_for_a_lock(*, alias: str = DEFAULT_DB_ALIAS) -> None:
     """Returns once a session of this database waits for another one."""
     deadline = time.monotonic() + _HANG_GUARD_SECONDS
-    while True:
-        with connections[alias].cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            (waiting,) = cursor.fetchone() or (0,)
-        if waiting:
-            return
+    while not somebody_waits_for_a_lock(alias=alias):
         assert time.monotonic() < deadline, "nobody waits"
+
+
+def somebody_waits_for_a_lock(*, alias: str = DEFAULT_DB_ALIAS) -> bool:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        (waiting,) = cursor.fetchone() or (0,)
+    return bool(waiting)
 
 
 def _execute(statement: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from outbox import sql
 from outbox.relay.lanes import Lane
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import AHEAD_QUANTA, Tenure
@@ -38,6 +39,11 @@ def claim_with_backlog(by: Tenure, *names: str) -> None:
     claim(by, *names)
     for name in names:
         by.lanes[name].counted = True
+
+
+def promote(tables: Tables) -> None:
+    """What is due becomes pending, as whichever relay comes to it does."""
+    assert tables.execute(sql.load("promote"), limit=100, patient=True, without=[])
 
 
 def put_lane(tables: Tables, tenant: str = "acme", **columns: Any) -> None:

@@ -12,6 +12,7 @@ from outbox.relay.lanes import ATTEMPTS, BYTES, CREATED, HEADERS, ID, PARTITION_
 from outbox.relay.session import Connection, query
 from outbox.relay.tenure import Tenure
 from tests.outbox.relay.conftest import Tables, lane
+from tests.outbox.relay.tenures import promote
 
 
 def read(session: Connection, *lanes: Lane, quota: int = 100) -> dict[str, list[Row]]:
@@ -344,7 +345,3 @@ def test_a_renewal_that_moves_the_floor_is_not_taken_for_a_retry(session: Connec
 def claimed(session: Connection, tenant: str) -> Lane:
     (held,) = Tenure(connection=session, relay_id=uuid.uuid4(), db_now=lambda _: 0).claim([tenant], limit=1, now=0.0)
     return held
-
-
-def promote(tables: Tables) -> None:
-    assert tables.execute(sql.load("promote"), limit=100, patient=True, without=[])

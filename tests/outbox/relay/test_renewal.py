@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from outbox import sql
 from outbox.relay.circuit import Probe
 from outbox.relay.fetch import go_back_for_retries
 from outbox.relay.fleet import Fleet
@@ -15,7 +14,7 @@ from outbox.relay.session import Connection
 from outbox.relay.settle import Settle
 from outbox.relay.tenure import FEW_LANES, MORE_OFTEN, Tenure
 from tests.outbox.relay.conftest import Tables, lane
-from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, hold, renew
+from tests.outbox.relay.tenures import ME, SOMEBODY_ELSE, claim, hold, promote, renew
 
 
 def test_a_renewal_extends_the_deadline_from_before_it_was_asked_for(tenure: Tenure, session: Connection) -> None:
@@ -138,7 +137,7 @@ def test_a_retry_between_a_renewal_and_the_release_behind_it_stays_above_the_flo
     held, created = lane_at_a_retry(tenure, session, tables)
     renewal = tenure.renewal(0.0)
     move(held, to=held.cursor + 1_000_000)
-    release = Settle(released=[tenure.state(held, floor=held.floor, has_work=True)], fenced={"acme": held.token})
+    release = release_of(tenure, held)
     renewal.run(session, ME)
     promote(tables)
     release.run(session, ME)
@@ -154,7 +153,7 @@ def test_a_release_right_behind_a_renewal_moves_the_floor_as_well(
     move(held, to=5_000_000)
     renewal = tenure.renewal(0.0)
     move(held, to=9_000_000)
-    release = Settle(released=[tenure.state(held, floor=held.floor, has_work=True)], fenced={"acme": held.token})
+    release = release_of(tenure, held)
     renewal.run(session, ME)
     release.run(session, ME)
     assert tables.lane()["floor"].isoformat() == "2000-01-01T00:00:09+00:00"
@@ -188,8 +187,9 @@ def move(held: Lane, *, to: int) -> None:
     held.end_settle()
 
 
-def promote(tables: Tables) -> None:
-    assert tables.execute(sql.load("promote"), limit=100, patient=True, without=[])
+def release_of(tenure: Tenure, held: Lane) -> Settle:
+    released = tenure.state(held, floor=held.floor, has_work=True)
+    return Settle(released=[released], fenced={held.tenant: held.token})
 
 
 def lane_at_a_retry(tenure: Tenure, session: Connection, tables: Tables) -> tuple[Lane, datetime]:

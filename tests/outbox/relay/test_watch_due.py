@@ -18,6 +18,7 @@ from outbox.relay.watch import Duty, Promoted
 from tests.outbox.relay.conftest import Tables, another_session, lanes_locked
 from tests.outbox.relay.tenures import ME, put_lane
 from tests.outbox.relay.watchers import MakeWatcher
+from tests.support.sessions import somebody_waits_for_a_lock, wait_until_somebody_waits_for_a_lock
 from tests.support.waiting import wait_until
 
 
@@ -74,7 +75,7 @@ def test_whoever_promotes_waits_for_a_lane_before_it_locks_an_event(make_watcher
     watcher = make_watcher()
     with ThreadPoolExecutor(1) as thread, lanes_locked() as settler:
         done = thread.submit(watcher._promote)
-        wait_until(lambda: waits_for_a_lock(tables))
+        wait_until_somebody_waits_for_a_lock()
         settler.execute("SELECT FROM outbox_events FOR UPDATE NOWAIT")
     done.result()
     assert tables.statuses(due) == ["pending"]
@@ -87,7 +88,7 @@ def test_what_another_has_promoted_meanwhile_is_left_as_it_is(make_watcher: Make
     watcher = make_watcher()
     with ThreadPoolExecutor(1) as thread, lanes_locked() as other:
         done = thread.submit(watcher._promote)
-        wait_until(lambda: waits_for_a_lock(tables))
+        wait_until_somebody_waits_for_a_lock()
         other.execute("UPDATE outbox_events SET available_at = '2100-01-01' WHERE partition_key = 'a'")
         other.execute("UPDATE outbox_events SET status = 'pending', available_at = NULL WHERE partition_key = 'b'")
     done.result()
@@ -134,7 +135,7 @@ def test_the_first_claim_of_a_tenant_does_not_read_past_an_event_that_becomes_du
         promoter.execute("BEGIN")
         promoter.execute(sql.load("promote"), {"limit": 10, "patient": True, "without": []})
         done = thread.submit(claim_and_read)
-        wait_until(lambda: done.done() or waits_for_a_lock(tables))
+        wait_until(lambda: done.done() or somebody_waits_for_a_lock())
         promoter.execute("COMMIT")
         done.result(30)
     assert read == [due, recent]
@@ -169,8 +170,3 @@ def test_a_duty_that_meets_a_lock_is_done_later_and_ends_nothing(caplog: pytest.
     duty.do_if_due(threading.Event())
     assert duty.due > time.monotonic() + 50
     assert "holds a lock" in caplog.text
-
-
-def waits_for_a_lock(tables: Tables) -> bool:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    return bool(tables.one(waiting))
