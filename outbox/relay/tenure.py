@@ -55,6 +55,7 @@ class Tenure:
         self._shift = 0.0
         self._fleet_at = 0.0
         self._fleet_grew_at = float("-inf")
+        self._surplus_since = UNLIMITED
 
     # candidates
 
@@ -278,7 +279,7 @@ class Tenure:
     def _make_room(self, held: list[Lane], now: float) -> None:
         with_backlog = [lane for lane in held if _is_backlogged(lane)]
         dry = [lane for lane in held if not (_is_backlogged(lane) or lane.laden)]
-        surplus = len(with_backlog) - self._part_of_backlogged(held=len(with_backlog))
+        surplus = self._surplus_of_backlogged(held=len(with_backlog), now=now)
         self._give_back(with_backlog, surplus, now)
         surplus = len(held) - max(0, surplus) - self.target
         if self.yields:
@@ -293,6 +294,22 @@ class Tenure:
             for lane in held if full else with_backlog:
                 if self._is_over_time(lane, now) and (full or self._lead(lane) > leeway):
                     lane.leaving = True
+
+    def _surplus_of_backlogged(self, *, held: int, now: float) -> int:
+        """How many of its lanes with a backlog should be others'.
+
+        What others have not told of yet looks like room: relays that have just divided the lanes would give away
+        half of theirs, and half of the rest, before each hears that the other has as many. So at first all lanes count.
+        """
+        surplus = held - self._part_of_backlogged(held=held)
+        if surplus <= 0:
+            self._surplus_since = UNLIMITED
+            return surplus
+        self._surplus_since = min(self._surplus_since, now)
+        if now - self._surplus_since >= self.settings.renew_seconds:
+            return surplus
+        lanes = max(self.fleet.leased, held) + self.fleet.waiting
+        return held - self._part(lanes, relays=self.fleet.relays, shift=self._shift)
 
     def _give_back(self, lanes: list[Lane], surplus: int, now: float) -> None:
         """The most served of those whose tenure is over. Not only these if another relay has just come: its first lanes

@@ -143,12 +143,26 @@ def test_dry_lanes_and_those_with_a_backlog_are_divided_each_for_itself(tenure: 
     dry = [lane(f"dry-{n}", virtual_time=float(n), idle=True) for n in range(3)]
     hold(tenure, *busy, *dry)
     tenure.fleet = Fleet(leased=12, backlogged=4, relays=2, laden=1)
-    assert leavers(tenure, now=1.1) == ["busy-2"]
+    assert leavers(tenure, now=1.1) == []
+    assert leavers(tenure, now=2.1) == ["busy-2"]
     hold(tenure, *busy[:2], *dry)
     tenure.fleet = Fleet(leased=8, backlogged=4, relays=2, laden=1)
     assert leavers(tenure, now=1.1) == []
     tenure.fleet = Fleet(leased=6, backlogged=4, relays=2, laden=1)
     assert leavers(tenure, now=1.1) == ["dry-1", "dry-2"]
+
+
+def test_what_others_may_not_have_told_of_yet_makes_no_surplus_at_first(tenure: Tenure) -> None:
+    """Two relays that have just divided the lanes hear of each other's backlogs at their next renewals."""
+    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(4)])
+    told, untold = Fleet(leased=8, backlogged=8, relays=2, laden=1), Fleet(leased=8, backlogged=4, relays=2)
+    tenure.fleet = untold
+    assert leavers(tenure, now=1.5) == leavers(tenure, now=2.4) == []
+    tenure.fleet = told
+    assert leavers(tenure, now=2.5) == []
+    tenure.fleet = untold
+    assert leavers(tenure, now=3.4) == []
+    assert leavers(tenure, now=4.4) == ["lane-2", "lane-3"]
 
 
 def test_a_backlog_that_is_over_takes_no_part_from_those_that_last(tenure: Tenure) -> None:
