@@ -40,11 +40,18 @@ class MetadataClient:
             return int(found.error.code())
         return 0 if found is not None and found.partitions else KafkaError.LEADER_NOT_AVAILABLE
 
-    def probe(self) -> bool:
-        """Whether a client that knows nothing yet gets an answer."""
+    def probe(self, *, topic: str | None = None) -> bool:
+        """Whether a client that knows nothing yet gets an answer.
+
+        It is asked for `topic` if one is known, since that is asked for as soon as a broker is connected. The cluster's
+        id comes with what a client asks for at its start: with no broker there at that moment, it never does.
+        """
         with closing(Producer({**self._config, "log_level": 0})) as client:
             try:
-                return bool(client.cluster_id(timeout=REQUEST_SECONDS))
+                if topic is None:
+                    return bool(client.cluster_id(timeout=REQUEST_SECONDS))
+                client.list_topics(topic, timeout=REQUEST_SECONDS)
+                return True
             except KafkaException:
                 return False
 

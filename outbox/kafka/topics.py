@@ -119,7 +119,9 @@ class TopicDirectory:
             return self._book.record(question, code, time.monotonic())
 
     def _probe(self) -> bool:
-        answered = self._client.probe()
+        with self._news:
+            known = next(iter(self.ok), None)
+        answered = self._client.probe(topic=known)
         with self._news:
             self._probed = time.monotonic()
             self._probe_due = self._probed + SLOWLY_SECONDS if self._watching else None

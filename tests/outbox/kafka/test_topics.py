@@ -144,6 +144,33 @@ def test_a_watched_broker_is_noticed_when_it_is_back(mock_cluster: MockCluster, 
     directory.watching = False
 
 
+def test_a_probe_asks_for_a_topic_that_is_known(
+    mock_cluster: MockCluster, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a broker starts, whoever asks for nothing in particular may be answered a second later."""
+    asked: list[str | None] = []
+
+    def probe(client: MetadataClient, *, topic: str | None) -> bool:
+        asked.append(topic)
+        return True
+
+    monkeypatch.setattr(MetadataClient, "probe", probe)
+    directory = watch(mock_cluster.bootstrap_servers)
+    directory.ping()
+    directory.wait(lambda: asked == [None])
+    directory.settle("news")
+    directory.ping()
+    directory.wait(lambda: asked == [None, "news"])
+
+
+@pytest.mark.parametrize("topic", [None, "news"])
+def test_a_probe_is_answered_by_brokers_alone(mock_cluster: MockCluster, topic: str | None) -> None:
+    client = MetadataClient({"bootstrap.servers": mock_cluster.bootstrap_servers})
+    assert client.probe(topic=topic)
+    mock_cluster.broker_down()
+    assert not client.probe(topic=topic)
+
+
 def test_a_new_state_wakes_the_relay(mock_cluster: MockCluster) -> None:
     woken = threading.Event()
     directory = TopicDirectory({"bootstrap.servers": mock_cluster.bootstrap_servers}, on_change=woken.set)
