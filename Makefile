@@ -13,6 +13,8 @@ ARGS ?=
 
 # These targets are for development, also where DATABASE_URL names a database.
 export DEBUG ?= true
+# Some hundred processes start in the tests; each would compile what it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show this list
