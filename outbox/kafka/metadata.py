@@ -41,19 +41,20 @@ class MetadataClient:
         return 0 if found is not None and found.partitions else KafkaError.LEADER_NOT_AVAILABLE
 
     def probe(self, *, topic: str | None = None) -> bool:
-        """Whether a client that knows nothing yet gets an answer.
+        """Whether a client that knows nothing yet gets an answer. None creates `topic`, if one is known, or needs it.
 
-        It is asked for `topic` if one is known, since that is asked for as soon as a broker is connected. The cluster's
-        id comes with what a client asks for at its start: with no broker there at that moment, it never does.
+        Whoever waits for a topic connects as soon as there is a broker; whoever waits for the cluster's id tries once a
+        second.
         """
-        with closing(Producer({**self._config, "log_level": 0})) as client:
-            try:
+        config = {**self._config, "allow.auto.create.topics": False, "log_level": 0}
+        try:
+            with closing(Producer(config)) as client:
                 if topic is None:
                     return bool(client.cluster_id(timeout=REQUEST_SECONDS))
                 client.list_topics(topic, timeout=REQUEST_SECONDS)
                 return True
-            except KafkaException:
-                return False
+        except KafkaException:
+            return False
 
     def close(self) -> None:
         """Let go of the connection; the next request makes another."""

@@ -52,6 +52,11 @@ class TopicDirectory:
             self._news.notify()
             return state
 
+    def any_ok(self) -> str | None:
+        """A topic that may be published to, if one is known: to ask for all of them takes long on a large cluster."""
+        with self._news:
+            return next(iter(self.ok), None)
+
     def forget(self, topic: str) -> None:
         """Producing to the topic has failed, so it has to be asked for again."""
         with self._news:
@@ -119,9 +124,7 @@ class TopicDirectory:
             return self._book.record(question, code, time.monotonic())
 
     def _probe(self) -> bool:
-        with self._news:
-            known = next(iter(self.ok), None)
-        answered = self._client.probe(topic=known)
+        answered = self._client.probe(topic=self.any_ok())
         with self._news:
             self._probed = time.monotonic()
             self._probe_due = self._probed + SLOWLY_SECONDS if self._watching else None

@@ -125,8 +125,7 @@ class Senders:
         return sender
 
     def _warm(self, sender: Sender) -> None:
-        # One known topic is enough to ask for; all of them take half a second on a large cluster.
-        sender.warm(topic=next(iter(self._topics.ok), None))
+        sender.warm(topic=self._topics.any_ok())
 
     def _others(self) -> list[Sender]:
         return self._retired if self._quarantine is None else [*self._retired, self._quarantine]

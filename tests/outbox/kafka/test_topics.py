@@ -171,6 +171,19 @@ def test_a_probe_is_answered_by_brokers_alone(mock_cluster: MockCluster, topic: 
     assert not client.probe(topic=topic)
 
 
+def test_a_probe_creates_nothing(real_kafka: KafkaBroker) -> None:
+    """Whoever deletes a topic would find it again."""
+    servers = real_kafka.bootstrap_servers
+    assert MetadataClient({"bootstrap.servers": servers}).probe(topic="probed")
+    assert "probed" not in AdminClient({"bootstrap.servers": servers}).list_topics(timeout=HANG_SECONDS).topics
+
+
+def test_a_probe_that_cannot_be_made_is_not_answered() -> None:
+    assert not MetadataClient(
+        {"bootstrap.servers": NOWHERE, "ssl.ca.location": "/nowhere.pem", "security.protocol": "ssl"}
+    ).probe()
+
+
 def test_a_new_state_wakes_the_relay(mock_cluster: MockCluster) -> None:
     woken = threading.Event()
     directory = TopicDirectory({"bootstrap.servers": mock_cluster.bootstrap_servers}, on_change=woken.set)
