@@ -41,10 +41,10 @@ class MetadataClient:
         return 0 if found is not None and found.partitions else KafkaError.LEADER_NOT_AVAILABLE
 
     def probe(self, *, topic: str | None = None) -> bool:
-        """Whether a client that knows nothing yet gets an answer. None creates `topic`, if one is known, or needs it.
+        """Whether a client that knows nothing yet gets an answer.
 
-        Whoever waits for a topic connects as soon as there is a broker; whoever waits for the cluster's id tries once a
-        second.
+        It asks for `topic` if one is known, which need not exist any more and is not created: whoever waits for a topic
+        is connected as soon as there is a broker, and whoever waits for the cluster's id tries once a second.
         """
         config = {**self._config, "allow.auto.create.topics": False, "log_level": 0}
         try:

@@ -56,7 +56,9 @@ class Tenure:
         self._fleet_at = 0.0
         self._fleet_grew_at = float("-inf")
         self._others = 0
+        """Lanes that the other relays held at the last renewal."""
         self._most_backlogged = 0
+        """The most lanes with a backlog that this one has held since then."""
         self._surplus_since = UNLIMITED
 
     # candidates
