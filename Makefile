@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 COVERAGE ?= 95
 # Test processes side by side, each with a database and brokers of its own. They wait for a third of their time, so there
 # may be more of them than cores.
-WORKERS ?= 4
+WORKERS ?= 3
 # Further arguments of pytest or of the benches, such as ARGS="-k relay".
 ARGS ?=
 

@@ -55,11 +55,6 @@ class Tenure:
         self._shift = 0.0
         self._fleet_at = 0.0
         self._fleet_grew_at = float("-inf")
-        self._others = 0
-        """Lanes that the other relays held at the last renewal."""
-        self._most_backlogged = 0
-        """The most lanes with a backlog that this one has held since then."""
-        self._surplus_since = UNLIMITED
 
     # candidates
 
@@ -98,16 +93,16 @@ class Tenure:
         """See `Load.yields`."""
         return self.load.yields(self.fleet)
 
-    def _part_of_backlogged(self, lanes: int) -> int:
-        """Of so many, and of those that wait."""
-        return self._part(lanes + self.fleet.waiting, relays=self.fleet.relays, shift=self._shift)
+    def _part_of_backlogged(self, *, held: int) -> int:
+        lanes = max(self.fleet.backlogged, held) + self.fleet.waiting
+        return self._part(lanes, relays=self.fleet.relays, shift=self._shift)
 
     def _part(self, lanes: int, *, relays: int, shift: float = 0.0) -> int:
         equal = lanes / relays
         return max(1, min(self.settings.max_lanes, ceil(equal * (1 + shift))))
 
     def _backlogged(self) -> int:
-        return sum(lane.may_have_backlog and not lane.leaving for lane in self.lanes.values())
+        return sum(_is_backlogged(lane) and not lane.leaving for lane in self.lanes.values())
 
     def free(self, *, beyond: bool = False) -> int:
         """For how many more lanes it has room: of all, or of those with a backlog; `beyond` its part if need be."""
@@ -117,8 +112,7 @@ class Tenure:
         if self.yields:
             return 0
         backlogged = self._backlogged()
-        part = self._part_of_backlogged(max(self.fleet.backlogged, backlogged))
-        room = max(self.target - held, part - backlogged)
+        room = max(self.target - held, self._part_of_backlogged(held=backlogged) - backlogged)
         return min(room, self.settings.max_lanes - held)
 
     def ceiling(self, now: float) -> float:
@@ -129,7 +123,7 @@ class Tenure:
         if self.fleet.relays < 2 or least is None:
             return UNLIMITED
         backlogged = self._backlogged()
-        if 2 * backlogged >= self._part_of_backlogged(max(self.fleet.backlogged, backlogged)):
+        if 2 * backlogged >= self._part_of_backlogged(held=backlogged):
             return UNLIMITED
         return least + self._leeway() + self._unknown(now)
 
@@ -216,21 +210,17 @@ class Tenure:
                 lost.append(lane)
                 continue
             self._take_over(lane, job, row)
-        self.learn(Fleet.of(job.fleet), now)
-        return lost
-
-    def learn(self, fleet: Fleet, now: float) -> None:
-        """What the renewal has told of all relays."""
+        fleet = Fleet.of(job.fleet)
         if fleet.relays > self.fleet.relays:
             self._fleet_grew_at = now
         self.fleet, self._fleet_at = fleet, now
-        self._others, self._most_backlogged = max(0, fleet.leased - len(self.lanes)), 0
         if self.fleet.everyone == FORCED_OPEN:
             for lane in self.lanes.values():
                 lane.circuit.barred = True
         self._shift = self.level.shift(self.fleet.others_level, now)
         if self.fleet.least_virtual_time is not None:
             self.virtual_now = self.fleet.least_virtual_time
+        return lost
 
     def _take_over(self, lane: Lane, job: Renew, row: tuple[Any, ...]) -> None:
         _, _, floor, weight, rate, quota, paused, blocked, epoch, failing, by_probe, may_call = row
@@ -286,17 +276,16 @@ class Tenure:
         return max(0.0, 1 / lane.rate + (lane.rate_clock - self.db_now(now)) / 1e6)
 
     def _make_room(self, held: list[Lane], now: float) -> None:
-        with_backlog = [lane for lane in held if lane.may_have_backlog]
-        others = [lane for lane in held if not (lane.may_have_backlog or lane.laden)]
-        surplus = self._surplus(len(with_backlog), now)
-        self._give_back(with_backlog, self._ripe(surplus, len(with_backlog)), now)
+        with_backlog = [lane for lane in held if _is_backlogged(lane)]
+        dry = [lane for lane in held if not (_is_backlogged(lane) or lane.laden)]
+        surplus = len(with_backlog) - self._part_of_backlogged(held=len(with_backlog))
+        self._give_back(with_backlog, surplus, now)
         surplus = len(held) - max(0, surplus) - self.target
         if self.yields:
-            dry = [lane for lane in others if not lane.capped]
             self._give_back(dry, len(dry), now)
         elif surplus > len(held) * LARGE_SURPLUS:
             # One that commits at the moment when it changes relays waits for that: a few more or less are not worth it.
-            self._give_back(others, surplus, now)
+            self._give_back(dry, surplus, now)
         full = len(held) >= self.settings.max_lanes
         # What has just been offered may well be others'.
         if self._waiting if full else self.fleet.waiting:
@@ -305,29 +294,12 @@ class Tenure:
                 if self._is_over_time(lane, now) and (full or self._lead(lane) > leeway):
                     lane.leaving = True
 
-    def _surplus(self, backlogged: int, now: float) -> int:
-        """How many of its lanes with a backlog should be others', as far as these have told of theirs."""
-        # What is given away counts until a renewal has seen it, or half of the rest would be a surplus again.
-        self._most_backlogged = max(self._most_backlogged, backlogged)
-        surplus = backlogged - self._part_of_backlogged(max(self.fleet.backlogged, self._most_backlogged))
-        self._surplus_since = min(self._surplus_since, now) if surplus > 0 else UNLIMITED
-        return surplus
-
-    def _ripe(self, surplus: int, backlogged: int) -> int:
-        """How much of it goes now: until others have had the time to tell of their backlogs, all lanes that they hold
-        may have one. Relays that have just divided the lanes would each take the other for idle.
-        """
-        if self._fleet_at - self._surplus_since >= self.settings.renew_seconds:
-            return surplus
-        return min(surplus, backlogged - self._part_of_backlogged(self._most_backlogged + self._others))
-
     def _give_back(self, lanes: list[Lane], surplus: int, now: float) -> None:
         """The most served of those whose tenure is over. Not only these if another relay has just come: its first lanes
-        would run far ahead of the others meanwhile. None that is newer than what is known of the others.
+        would run far ahead of the others meanwhile.
         """
         at_once = now - self._fleet_grew_at < self.settings.renew_seconds
-        known = [lane for lane in lanes if lane.claimed_at <= self._fleet_at]
-        over_time = [lane for lane in known if at_once or self._is_over_time(lane, now)]
+        over_time = [lane for lane in lanes if at_once or self._is_over_time(lane, now)]
         over_time.sort(key=lambda lane: lane.virtual_time, reverse=True)
         for lane in over_time[: max(0, surplus)]:
             lane.leaving = lane.shared = True
@@ -372,3 +344,8 @@ class Tenure:
         self._recent[lane.tenant] = now
         if again_at is not None:
             self.candidates.at.setdefault(lane.tenant, again_at)
+
+
+def _is_backlogged(lane: Lane) -> bool:
+    """It has more; or its limit keeps that back, though it is then no measure of who is served least."""
+    return lane.may_have_backlog or lane.capped

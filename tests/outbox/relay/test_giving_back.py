@@ -93,9 +93,9 @@ def test_a_lane_whose_backlog_is_over_stays_while_that_is_remembered(tenure: Ten
 
 
 def test_few_lanes_without_a_backlog_beside_many_at_their_limits_go_as_well(tenure: Tenure) -> None:
-    capped = [lane(f"capped-{n}", idle=True, capped=True, counted=False) for n in range(20)]
+    capped = [lane(f"capped-{n}", idle=True, capped=True) for n in range(20)]
     hold(tenure, lane("busy"), *capped, lane("dry", idle=True))
-    tenure.fleet = Fleet(leased=64, backlogged=2, relays=2)
+    tenure.fleet = Fleet(leased=64, backlogged=42, relays=2)
     assert leavers(tenure, now=1.1) == ["dry"]
 
 
@@ -151,65 +151,6 @@ def test_dry_lanes_and_those_with_a_backlog_are_divided_each_for_itself(tenure: 
     assert leavers(tenure, now=1.1) == ["dry-1", "dry-2"]
 
 
-def test_what_others_may_not_have_told_of_yet_makes_no_surplus_at_first(tenure: Tenure) -> None:
-    """Two relays that have just divided the lanes hear of each other's backlogs at their next renewals."""
-    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n)) for n in range(4)])
-    told, untold = Fleet(leased=8, backlogged=8, relays=2, laden=1), Fleet(leased=8, backlogged=4, relays=2)
-    tenure.learn(untold, now=1.5)
-    assert leavers(tenure, now=1.5) == leavers(tenure, now=2.4) == []
-    tenure.learn(told, now=2.5)
-    assert leavers(tenure, now=2.5) == []
-    tenure.learn(untold, now=3.0)
-    assert leavers(tenure, now=3.1) == []
-    tenure.learn(untold, now=4.0)
-    assert leavers(tenure, now=9.0) == []
-    tenure.learn(untold, now=4.2)
-    assert leavers(tenure, now=4.3) == ["lane-2", "lane-3"]
-
-
-def test_lanes_of_its_own_that_are_dry_do_not_delay_a_surplus(tenure: Tenure) -> None:
-    dry = [lane(f"dry-{n}", idle=True) for n in range(6)]
-    hold(tenure, *[lane(f"busy-{n}", virtual_time=float(n)) for n in range(4)], *dry)
-    tenure.learn(Fleet(leased=10, backlogged=4, relays=2), now=1.5)
-    assert leavers(tenure, now=1.5)[:2] == ["busy-2", "busy-3"]
-
-
-def test_a_delayed_surplus_is_not_made_up_for_by_dry_lanes(tenure: Tenure) -> None:
-    dry = [lane(f"dry-{n}", idle=True) for n in range(10)]
-    hold(tenure, *[lane(f"busy-{n}") for n in range(10)], *dry)
-    tenure.learn(Fleet(leased=30, backlogged=10, relays=2, laden=1), now=1.5)
-    assert leavers(tenure, now=1.5) == []
-
-
-def test_what_is_given_away_counts_until_a_renewal_has_seen_it(tenure: Tenure) -> None:
-    """Or half of the rest would be a surplus again, and half of that."""
-    busy = [lane(f"busy-{n}", virtual_time=float(n)) for n in range(8)]
-    hold(tenure, *busy)
-    tenure.learn(Fleet(leased=8, backlogged=0, relays=2), now=1.5)
-    assert leavers(tenure, now=1.5) == ["busy-4", "busy-5", "busy-6", "busy-7"]
-    hold(tenure, *busy[:4])
-    assert leavers(tenure, now=1.6) == []
-
-
-def test_no_lane_is_given_away_that_is_newer_than_what_is_known_of_others(tenure: Tenure) -> None:
-    """A burst to all tenants, right after a relay has come: nobody has told of any lane."""
-    hold(tenure, *[lane(f"lane-{n}", claimed_at=1.5) for n in range(4)])
-    tenure.learn(Fleet(relays=2), now=1.4)
-    assert leavers(tenure, now=2.1) == []
-    tenure.learn(Fleet(leased=4, backlogged=4, relays=2), now=2.2)
-    assert leavers(tenure, now=2.2) == ["lane-0", "lane-1"]
-
-
-def test_lanes_at_their_limits_are_no_surplus_of_those_with_a_backlog(tenure: Tenure) -> None:
-    """No relay tells of them as backlogged: counted here, as many others would go, and come back, for ever."""
-    capped = [lane(f"capped-{n}", idle=True, capped=True, counted=False) for n in range(4)]
-    hold(tenure, *[lane(f"busy-{n}") for n in range(10)], *capped)
-    tenure.learn(Fleet(leased=28, backlogged=20, relays=2, laden=1), now=20.0)
-    tenure.learn(Fleet(leased=28, backlogged=20, relays=2, laden=1), now=22.0)
-    assert leavers(tenure, now=22.0) == []
-    assert tenure.free() == 0
-
-
 def test_a_backlog_that_is_over_takes_no_part_from_those_that_last(tenure: Tenure) -> None:
     """Its lane stays for a tenure, but a relay that has just finished with it has room for another's."""
     over = [lane(f"over-{n}", idle=True, predicted=1, counted=False, laden_until=5.0) for n in range(2)]
@@ -253,10 +194,10 @@ def test_a_lane_that_its_limit_holds_is_not_ahead_and_stays_longer(tenure: Tenur
     hold(tenure, lane("limited", virtual_time=1e6, capped=True), lane("near", virtual_time=LEEWAY + 99.0))
     tenure.fleet = Fleet(waiting=1, least_virtual_time=100.0)
     assert leavers(tenure, now=1.1) == []
-    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n), idle=True, capped=True, counted=False) for n in range(6)])
-    tenure.fleet = Fleet(leased=8, relays=2)
+    hold(tenure, *[lane(f"lane-{n}", virtual_time=float(n), capped=True) for n in range(6)])
+    tenure.fleet = Fleet(leased=10, backlogged=10, relays=2)
     assert leavers(tenure, now=9.9) == []
-    assert leavers(tenure, now=10.1) == ["lane-4", "lane-5"]
+    assert leavers(tenure, now=10.1) == ["lane-5"]
 
 
 def test_how_far_ahead_counts_in_service_and_not_in_virtual_time(tenure: Tenure) -> None:
