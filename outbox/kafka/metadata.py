@@ -47,14 +47,14 @@ class MetadataClient:
         is connected as soon as there is a broker, and whoever waits for the cluster's id tries once a second.
         """
         config = {**self._config, "allow.auto.create.topics": False, "log_level": 0}
-        try:
-            with closing(Producer(config)) as client:
+        with closing(Producer(config)) as client:
+            try:
                 if topic is None:
                     return bool(client.cluster_id(timeout=REQUEST_SECONDS))
                 client.list_topics(topic, timeout=REQUEST_SECONDS)
                 return True
-        except KafkaException:
-            return False
+            except KafkaException:
+                return False
 
     def close(self) -> None:
         """Let go of the connection; the next request makes another."""

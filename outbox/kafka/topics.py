@@ -124,10 +124,12 @@ class TopicDirectory:
             return self._book.record(question, code, time.monotonic())
 
     def _probe(self) -> bool:
-        answered = self._client.probe(topic=self.any_ok())
-        with self._news:
-            self._probed = time.monotonic()
-            self._probe_due = self._probed + SLOWLY_SECONDS if self._watching else None
+        try:
+            answered = self._client.probe(topic=self.any_ok())
+        finally:
+            with self._news:
+                self._probed = time.monotonic()
+                self._probe_due = self._probed + SLOWLY_SECONDS if self._watching else None
         self._hear(answered)
         return True
 

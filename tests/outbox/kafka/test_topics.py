@@ -178,10 +178,27 @@ def test_a_probe_creates_nothing(real_kafka: KafkaBroker) -> None:
     assert "probed" not in AdminClient({"bootstrap.servers": servers}).list_topics(timeout=HANG_SECONDS).topics
 
 
-def test_a_probe_that_cannot_be_made_is_not_answered() -> None:
-    assert not MetadataClient(
-        {"bootstrap.servers": NOWHERE, "ssl.ca.location": "/nowhere.pem", "security.protocol": "ssl"}
-    ).probe()
+def test_a_probe_that_cannot_be_made_says_why() -> None:
+    config = {"bootstrap.servers": NOWHERE, "ssl.ca.location": "/nowhere.pem", "security.protocol": "ssl"}
+    with pytest.raises(KafkaException, match=r"ssl\.ca\.location"):
+        MetadataClient(config).probe()
+
+
+def test_a_probe_that_fails_to_be_made_is_not_tried_at_once_for_ever(
+    mock_cluster: MockCluster, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str | None] = []
+
+    def probe(client: MetadataClient, *, topic: str | None) -> bool:
+        tried.append(topic)
+        raise KafkaException(KafkaError(KafkaError._INVALID_ARG))
+
+    monkeypatch.setattr(MetadataClient, "probe", probe)
+    directory = watch(mock_cluster.bootstrap_servers)
+    directory.ping()
+    directory.settle("news")
+    directory.settle("more")
+    assert len(tried) == 1
 
 
 def test_a_new_state_wakes_the_relay(mock_cluster: MockCluster) -> None:
